@@ -1,0 +1,176 @@
+"""Work in child processes, so that a native crash is a reported result and every measurement starts fresh.
+
+A ``Worker`` is one child (a new interpreter, not a fork: native libraries do not survive a fork) that runs functions
+named "module:function". Arguments and results travel as pickles over a private pipe between the two processes;
+nothing from a bundle is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal as signals
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from inspect import isgenerator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import IO, Any
+
+from piaccel.errors import CrashError, HangError, InferenceError, PiaccelError
+
+_STDERR_TAIL = 2000
+
+
+class Worker:
+    """One child process. Not for use from several threads at once; close it, or use it in ``with``."""
+
+    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+        self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection[Any, Any] | None = None
+        self._stderr: IO[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None while none runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the child unless it runs."""
+        if self.pid is not None:
+            return
+        self.close()
+        ours, theirs = Pipe()
+        self._stderr = tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "piaccel.isolation", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._stderr,
+                stderr=self._stderr,
+                env=self._env,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._pipe = ours
+
+    def call(self, target: str, *args: Any, timeout: float) -> Any:
+        """Run ``target(*args)`` in the child and return its result; a generator's last value.
+
+        Raises what the function raised (a PiaccelError as itself, anything else as InferenceError),
+        CrashError when the child died, HangError after ``timeout`` seconds without a word.
+        The next call starts a new child.
+        """
+        value = None
+        for value in self.stream(target, *args, timeout=timeout):
+            pass
+        return value
+
+    def stream(self, target: str, *args: Any, timeout: float) -> Iterator[Any]:
+        """Run a generator in the child and yield what it yields; ``timeout`` is the longest silence in seconds."""
+        self.start()
+        assert self._pipe is not None
+        try:
+            self._pipe.send((target, args))
+            while True:
+                kind, value = self._receive(target, timeout)
+                if kind == "end":
+                    return
+                if kind == "error":
+                    raise value
+                yield value
+        except (CrashError, HangError, GeneratorExit, KeyboardInterrupt):
+            self.close()
+            raise
+
+    def _receive(self, target: str, timeout: float) -> tuple[str, Any]:
+        assert self._pipe is not None
+        try:
+            if not self._pipe.poll(timeout):
+                raise HangError(f"{target} did not answer within {timeout:g} s")
+            message: tuple[str, Any] = self._pipe.recv()
+            return message
+        except (EOFError, ConnectionResetError, BrokenPipeError) as error:
+            raise self._crash(target) from error
+
+    def _crash(self, target: str) -> CrashError:
+        assert self._process is not None
+        code = self._process.wait()
+        cause = _signal_name(-code) if code < 0 else f"exit status {code}"
+        tail = self._stderr_tail()
+        return CrashError(f"{target} ended its process: {cause}", hint=tail.splitlines()[-1] if tail else "")
+
+    def _stderr_tail(self) -> str:
+        assert self._stderr is not None
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - _STDERR_TAIL))
+        return self._stderr.read().decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """End the child. Idempotent."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._stderr is not None:
+            self._stderr.close()
+            self._stderr = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def call(target: str, *args: Any, timeout: float, env: Mapping[str, str] | None = None) -> Any:
+    """Run ``target(*args)`` in a fresh child process; errors as in ``Worker.call``."""
+    with Worker(env) as worker:
+        return worker.call(target, *args, timeout=timeout)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _serve(pipe: Connection[Any, Any]) -> None:
+    """The child's loop: receive a call, send what it yields or returns, or its error."""
+    signals.signal(signals.SIGINT, signals.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    while True:
+        try:
+            target, args = pipe.recv()
+        except EOFError:
+            return
+        try:
+            module, _, function = target.partition(":")
+            result = getattr(importlib.import_module(module), function)(*args)
+            for value in result if isgenerator(result) else (result,):
+                pipe.send(("value", value))
+            pipe.send(("end", None))
+        except PiaccelError as error:
+            pipe.send(("error", error))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the parent has to hear of it
+            text = str(error).strip() or type(error).__name__
+            pipe.send(("error", InferenceError(f"{type(error).__name__}: {text}")))
+
+
+if __name__ == "__main__":
+    _serve(Connection(int(sys.argv[1])))
