@@ -1,0 +1,110 @@
+"""What a benchmark is made of: measurements with every raw sample, their conditions, and a verdict on each.
+
+Statistics are computed from the samples, never stored alone (``piaccel.bench.statistics``). All of this is plain data
+that a report's JSON holds as it is; ``SCHEMA`` names its version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA = "piaccel.report/1"
+
+Scenario = Literal["single-stream", "multi-stream", "offline", "server"]
+STAGES = ("decode", "preprocess", "inference", "postprocess")
+
+
+@dataclass(frozen=True)
+class Series:
+    """A sensor read through a run: ``at_ns`` since the run's start (CLOCK_MONOTONIC); None where it could not be read."""
+
+    name: str
+    unit: str
+    at_ns: list[int]
+    values: list[float | None]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One fresh child process: what it took to load, to warm up, and every sample after that."""
+
+    load_ns: int
+    first_ns: int
+    """The first inference, which often allocates and compiles."""
+    warmup_ns: list[int]
+    latency_ns: list[int]
+    """Inference alone, each query: a query is one sample, or ``Measurement.samples_per_query`` of them."""
+    duration_ns: int
+    """Wall time of the measured part."""
+    stages_ns: dict[str, list[int]] = field(default_factory=dict)
+    """End to end with a picture: one list for each of STAGES, empty without a picture."""
+    cpu_ns: int = 0
+    """CPU time (user and system, all threads) of the measured part."""
+    rss_peak_bytes: int | None = None
+    other_load: float | None = None
+    """Cores kept busy by other processes during the measured part."""
+    series: list[Series] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a runtime's outputs lie from the reference runtime's, on the same inputs."""
+
+    agrees: bool
+    cosine: float
+    """Smallest cosine similarity over outputs and inputs, dequantized."""
+    max_abs_error: float
+    same_answer: bool
+    """Same top-1, or the same boxes (IoU), mask or keypoints."""
+    detail: str = ""
+    """In words, where it does not agree."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a measurement is valid, and if not, why."""
+
+    valid: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One variant in one backend with one thread count in one scenario."""
+
+    backend: str
+    version: str | None
+    variant: str
+    precision: str
+    threads: int
+    scenario: Scenario
+    samples_per_query: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+    repeats: list[Repeat] = field(default_factory=list)
+    agreement: Agreement | None = None
+    """None where nothing was compared."""
+    verdict: Verdict = Verdict(False, ("not measured",))
+    error: str = ""
+    """Why it could not be measured at all: one line."""
+    hint: str = ""
+    server: dict[str, Any] | None = None
+    """Scenario server: the highest rate that met the latency bound, and what was tried."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All measurements of one model on one board in one sitting."""
+
+    model: dict[str, Any]
+    """name, path, and for each variant: file, format, precision, sha256, accuracy."""
+    environment: dict[str, Any]
+    """Fingerprint: board, OS, kernel, page size, governor, Python and runtime versions."""
+    conditions: dict[str, Any]
+    """What was asked for: scenario, durations, repeats, picture, seed."""
+    measurements: list[Measurement]
+    reference: str = ""
+    """backend and variant whose outputs the others were compared with, as "backend/variant"."""
+    created: str = ""
+    """UTC, ISO 8601."""
+    schema: str = SCHEMA
