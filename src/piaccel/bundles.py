@@ -1,0 +1,244 @@
+"""Models on disk: a bundle (a folder with ``model.toml``, labels and variants of one network) or a bare file.
+
+The manifest is data: nothing in a bundle is ever executed, and its paths stay inside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from piaccel import config, files, formats, tasks
+from piaccel.errors import ChecksumError, ModelError, NotFoundError, OptionError, PiaccelError
+from piaccel.frames import Colour, Preprocess, Resize
+
+MANIFEST = "model.toml"
+_Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+_Numbers = Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=4)]
+
+
+class PreprocessTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[preprocess]``: pixels 0..255 become ``(pixel - mean) / std``."""
+
+    size: tuple[_Positive, _Positive]
+    resize: Resize = "stretch"
+    colour: Colour = "RGB"
+    mean: _Numbers = (0.0, 0.0, 0.0)
+    std: _Numbers = (1.0, 1.0, 1.0)
+
+    def build(self) -> Preprocess:
+        return Preprocess(self.size, self.resize, self.colour, self.mean, self.std)
+
+
+class VariantTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[[variants]]``: one file of the network."""
+
+    name: str
+    file: str
+    format: Literal["tflite", "onnx", "openvino", "ncnn"]
+    precision: str
+    sha256: _Sha256
+    weights: str | None = None
+    weights_sha256: _Sha256 | None = None
+    accuracy: float | None = None
+    preprocess: PreprocessTable | None = None
+
+
+class AccuracyTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[accuracy]``: how the variants' accuracy was measured."""
+
+    metric: str
+    samples: _Positive
+    data: str = ""
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``model.toml``."""
+
+    format: Literal[1]
+    name: str
+    task: dict[str, Any]
+    variants: Annotated[list[VariantTable], msgspec.Meta(min_length=1)]
+    description: str = ""
+    licence: str = ""
+    labels: str | None = None
+    preprocess: PreprocessTable | None = None
+    accuracy: AccuracyTable | None = None
+
+    def to_toml(self) -> bytes:
+        """Encode as TOML; ``format`` stands first, so that a reader of the future knows what follows."""
+        import tomli_w
+
+        return tomli_w.dumps({"format": self.format, **msgspec.to_builtins(self)}).encode()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One file of a network. ``sha256`` and ``accuracy`` are None where nobody stated them."""
+
+    name: str
+    path: Path
+    format: str
+    precision: str
+    sha256: str | None = None
+    weights: Path | None = None
+    weights_sha256: str | None = None
+    accuracy: float | None = None
+    preprocess: Preprocess | None = None
+
+    def check(self) -> None:
+        """Raise NotFoundError or ChecksumError unless the files are there and are the ones the manifest states."""
+        for path, stated in ((self.path, self.sha256), (self.weights, self.weights_sha256)):
+            if path is None:
+                continue
+            actual = files.sha256(path)
+            if stated is not None and actual != stated:
+                raise ChecksumError(
+                    f"{path}: sha256 is {actual[:12]}…, the manifest states {stated[:12]}…",
+                    hint="the file was changed or damaged: copy it again, or make the bundle anew",
+                )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One model. ``task`` and ``preprocess`` are None for a bare file: they are guessed when it is loaded."""
+
+    name: str
+    path: Path
+    variants: tuple[Variant, ...]
+    task: tasks.Task | None = None
+    preprocess: Preprocess | None = None
+    labels: tuple[str, ...] = ()
+    manifest: Manifest | None = None
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Open a bundle's folder, its ``model.toml``, or a bare model file; reads no weights.
+
+        Raises NotFoundError, or ModelError for a manifest that is wrong or reaches outside the folder.
+        """
+        found = files.existing(path)
+        if found.name == MANIFEST:
+            found = found.parent
+        return _open_folder(found) if found.is_dir() else _open_file(found)
+
+    def variant(self, name: str) -> Variant:
+        """Return the variant called ``name``. Raises OptionError."""
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise OptionError(f"{self.path} has no variant {name!r}", hint=f"it has {', '.join(self._names())}")
+
+    def verify(self) -> Iterator[tuple[str, PiaccelError | None]]:
+        """Check every file against the manifest; yield each check's name and its error (None when it passed)."""
+        for variant in self.variants:
+            for check in (variant.check, lambda path=variant.path: formats.read(path)):
+                try:
+                    check()
+                except PiaccelError as error:
+                    yield variant.name, error
+                    break
+            else:
+                yield variant.name, None
+
+    def _names(self) -> list[str]:
+        return [variant.name for variant in self.variants]
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read one label a line. Raises NotFoundError or ModelError (empty, or not text)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise ModelError(f"{path}: labels must be a text file, one label a line") from error
+    labels = tuple(line.strip() for line in text.splitlines())
+    while labels and not labels[-1]:
+        labels = labels[:-1]
+    if not labels:
+        raise ModelError(f"{path}: holds no labels", hint="write one label a line")
+    return labels
+
+
+def build_task(table: dict[str, Any]) -> tasks.Task:
+    """Make the task of a ``[task]`` table: its ``family`` and that family's options. Raises OptionError."""
+    chosen = dict(table)
+    family = chosen.pop("family", None)
+    if not isinstance(family, str):
+        raise OptionError("task.family is missing", hint=f"choose from {', '.join(tasks.names())}")
+    return config.options(tasks.get(family), (), **chosen)
+
+
+def _open_folder(folder: Path) -> Bundle:
+    manifest_path = folder / MANIFEST
+    if not manifest_path.is_file():
+        raise NotFoundError(f"{folder}: a folder without {MANIFEST}", hint="make a bundle with: piaccel bundle FILE...")
+    manifest = config.read_toml(manifest_path, Manifest)
+    try:
+        task = build_task(manifest.task)
+    except OptionError as error:
+        raise ModelError(f"{manifest_path}: {error}", hint=error.hint) from error
+    names = [table.name for table in manifest.variants]
+    if len(set(names)) != len(names):
+        raise ModelError(f"{manifest_path}: two variants have the same name")
+    preprocess = manifest.preprocess.build() if manifest.preprocess else None
+    return Bundle(
+        name=manifest.name,
+        path=folder,
+        variants=tuple(_variant(folder, table) for table in manifest.variants),
+        task=task,
+        preprocess=preprocess,
+        labels=read_labels(_inside(folder, manifest.labels)) if manifest.labels else (),
+        manifest=manifest,
+    )
+
+
+def _variant(folder: Path, table: VariantTable) -> Variant:
+    return Variant(
+        name=table.name,
+        path=_inside(folder, table.file),
+        format=table.format,
+        precision=table.precision,
+        sha256=table.sha256,
+        weights=_inside(folder, table.weights) if table.weights else None,
+        weights_sha256=table.weights_sha256,
+        accuracy=table.accuracy,
+        preprocess=table.preprocess.build() if table.preprocess else None,
+    )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path of a file of the bundle; a manifest may not reach outside its folder, not by a link either."""
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / MANIFEST}: {name!r} is not a file name") from error
+    if not path.is_relative_to(folder.resolve()):
+        raise ModelError(f"{folder / MANIFEST}: {name!r} is outside the bundle")
+    return folder / name
+
+
+def _open_file(path: Path) -> Bundle:
+    kind = formats.kind_of(path)
+    weights = formats.weights_of(path, kind)
+    variant = Variant(name=path.name, path=path, format=kind, precision="unknown", weights=weights)
+    return Bundle(name=path.name.partition(".")[0], path=path, variants=(variant,))
+
+
+def numbers(text: str, count: Sequence[int]) -> tuple[float, ...]:
+    """Read comma-separated numbers such as ``--mean 127.5,127.5,127.5``. Raises OptionError."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in count or not np.isfinite(values).all():
+        raise OptionError(f"{text!r} is not {' or '.join(map(str, count))} numbers separated by commas")
+    return values
