@@ -6,13 +6,12 @@ The manifest is data: nothing in a bundle is ever executed, and its paths stay i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 
 from piaccel import config, files, formats, tasks
 from piaccel.errors import ChecksumError, ModelError, NotFoundError, OptionError, PiaccelError
@@ -231,14 +230,3 @@ def _open_file(path: Path) -> Bundle:
     weights = formats.weights_of(path, kind)
     variant = Variant(name=path.name, path=path, format=kind, precision="unknown", weights=weights)
     return Bundle(name=path.name.partition(".")[0], path=path, variants=(variant,))
-
-
-def numbers(text: str, count: Sequence[int]) -> tuple[float, ...]:
-    """Read comma-separated numbers such as ``--mean 127.5,127.5,127.5``. Raises OptionError."""
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) not in count or not np.isfinite(values).all():
-        raise OptionError(f"{text!r} is not {' or '.join(map(str, count))} numbers separated by commas")
-    return values

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piaccel import backends, bundles, config, tasks
-from piaccel.backends import Options, Session
+from piaccel.backends import Session
 from piaccel.bundles import Bundle, Variant
 from piaccel.errors import ModelError, OptionError, UnavailableError
 from piaccel.frames import Colour, Frame, Geometry, Preprocess, Resize
@@ -281,7 +281,8 @@ def _fixed_shape(variant: Variant, spec: TensorSpec, size: tuple[int, int] | Non
             f"{variant.path}: the file does not tell the size of its input",
             hint="state it with --size HEIGHTxWIDTH (in Python: size=(height, width))",
         )
-    return tuple(1 if free is None and at == 0 else 3 if free is None else free for at, free in enumerate(resized.shape))
+    batch, *rest = resized.shape
+    return (batch or 1, *(3 if channels is None else channels for channels in rest))
 
 
 def _guessed(preprocess: Preprocess, overrides: Overrides) -> Iterator[str]:
