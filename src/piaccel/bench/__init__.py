@@ -17,7 +17,10 @@ STAGES = ("decode", "preprocess", "inference", "postprocess")
 
 @dataclass(frozen=True)
 class Series:
-    """A sensor read through a run: ``at_ns`` since the run's start (CLOCK_MONOTONIC); None where it could not be read."""
+    """A sensor read through one repeat; None where it could not be read.
+
+    ``at_ns`` is since the start of the whole benchmark (CLOCK_MONOTONIC), so the series of all repeats lie on one time line.
+    """
 
     name: str
     unit: str
@@ -36,7 +39,11 @@ class Repeat:
     latency_ns: list[int]
     """Inference alone, each query: a query is one sample, or ``Measurement.samples_per_query`` of them."""
     duration_ns: int
-    """Wall time of the measured part."""
+    """Wall time of the measured part: ``len(latency_ns) * samples_per_query / duration_ns`` is the throughput."""
+    started_ns: int = 0
+    """When the measured part began, since the start of the whole benchmark."""
+    timer_ns: int = 0
+    """What reading the clock twice costs; it is contained in each sample."""
     stages_ns: dict[str, list[int]] = field(default_factory=dict)
     """End to end with a picture: one list for each of STAGES, empty without a picture."""
     cpu_ns: int = 0
@@ -45,6 +52,8 @@ class Repeat:
     other_load: float | None = None
     """Cores kept busy by other processes during the measured part."""
     series: list[Series] = field(default_factory=list)
+    server: dict[str, Any] | None = None
+    """Scenario server: ``rate_per_s`` (None when no rate met the bound) and ``tried``, see ``scenarios.find_rate``."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +61,10 @@ class Agreement:
     """How far a runtime's outputs lie from the reference runtime's, on the same inputs."""
 
     agrees: bool
-    cosine: float
-    """Smallest cosine similarity over outputs and inputs, dequantized."""
-    max_abs_error: float
+    cosine: float | None
+    """Smallest cosine similarity over outputs and inputs, dequantized; None where the shapes do not match."""
+    max_abs_error: float | None
+    """Largest difference, in the outputs' own unit (classification: in scores); None as for ``cosine``."""
     same_answer: bool
     """Same top-1, or the same boxes (IoU), mask or keypoints."""
     detail: str = ""
@@ -89,7 +99,14 @@ class Measurement:
     """Why it could not be measured at all: one line."""
     hint: str = ""
     server: dict[str, Any] | None = None
-    """Scenario server: the highest rate that met the latency bound, and what was tried."""
+    """Scenario server: ``rate_per_s``, the highest rate that met the latency bound (median of the repeats, None when no
+    rate did), ``latency_bound_ns`` and ``percentile``."""
+    note: str = ""
+    """What the reader should know about how it was run."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.backend}/{self.variant}"
 
 
 @dataclass(frozen=True)
@@ -101,10 +118,12 @@ class Report:
     environment: dict[str, Any]
     """Fingerprint: board, OS, kernel, page size, governor, Python and runtime versions."""
     conditions: dict[str, Any]
-    """What was asked for: scenario, durations, repeats, picture, seed."""
+    """What was asked for: scenario, duration_s, repeats, min_queries, images, inputs (in words), seed, latency_bound_ms."""
     measurements: list[Measurement]
     reference: str = ""
     """backend and variant whose outputs the others were compared with, as "backend/variant"."""
     created: str = ""
     """UTC, ISO 8601."""
+    interrupted: bool = False
+    """Ended by Ctrl-C: the measurements are what was finished by then."""
     schema: str = SCHEMA
