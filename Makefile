@@ -1,0 +1,56 @@
+# `make` lists the targets. PYTHON and PROFILE choose what they run on:
+#   make test PYTHON=python3.13            another interpreter
+#   make test PROFILE=bookworm             numpy<2, as Raspberry Pi OS Bookworm's camera packages need
+PYTHON  ?= python3
+PROFILE ?= default
+VENV    ?= .venv$(if $(filter-out default,$(PROFILE)),-$(PROFILE))
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready-$(PROFILE)
+OUT     ?= out
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types check fuzz benchmarks model lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(READY) ## Make the virtual environment with all CPU runtimes and the tools for the tests
+
+$(READY): requirements/$(PROFILE).txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "piaccel needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=python3.11 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/$(PROFILE).txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Predict and benchmark the demo model on all runtimes; writes an HTML report
+	@mkdir -p $(OUT)
+	$(BIN)/piaccel predict demo/bundle demo/images --backend litert --top 1
+	$(BIN)/piaccel bench demo/bundle --backend all --threads 1 --image demo/images --duration 1 --repeats 3 --json $(OUT)/report.json --html $(OUT)/report.html
+	@echo "The report: $(CURDIR)/$(OUT)/report.html"
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types
+	$(BIN)/mypy
+
+check: lint types test ## Everything a change must pass
+
+fuzz: $(READY) ## Open thousands of mutated files per format (long)
+	PIACCEL_FUZZ_CASES=5000 $(BIN)/python -m pytest tests/fuzz
+
+benchmarks: $(READY) ## Measure piaccel's own cost against the bare runtimes and their tools (minutes)
+	$(BIN)/python -m benchmarks
+
+lock: $(READY) ## Resolve the lock files anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra runtimes --group dev pyproject.toml -o requirements/default.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra runtimes --group dev -c requirements/bookworm.in pyproject.toml -o requirements/bookworm.txt
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .venv-* $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
