@@ -1,0 +1,1 @@
+"""What plug-in authors and our own tests use: fake boards and checks that every backend has to pass."""

@@ -1,0 +1,35 @@
+"""``python -m piaccel.testing fake-board pi5 DIR``: write a fake board to try things on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import get_args
+
+from piaccel.errors import PiaccelError
+from piaccel.testing.captures import Kind, OperatingSystem, State
+from piaccel.testing.fake_board import FakeBoard
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status: 2 when the folder cannot take a board."""
+    parser = argparse.ArgumentParser(prog="python -m piaccel.testing", description="Material to test with.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    board = commands.add_parser("fake-board", help="write the files of a Raspberry Pi into an empty folder")
+    board.add_argument("kind", choices=get_args(Kind))
+    board.add_argument("folder", metavar="DIR")
+    board.add_argument("--os", choices=get_args(OperatingSystem), default="bookworm")
+    board.add_argument("--state", choices=get_args(State), default="cool")
+    given = parser.parse_args(arguments)
+    try:
+        made = FakeBoard(given.folder, given.kind, os=given.os, state=given.state)
+    except (PiaccelError, OSError) as error:
+        sys.stderr.write(f"piaccel.testing: {error}\n")
+        return 2
+    sys.stdout.write(f"{made.root}: a {given.state} {given.kind}; try: piaccel doctor --root {made.root}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
