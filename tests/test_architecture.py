@@ -16,7 +16,7 @@ LAYERS = (
     {"tensors"},
     {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
     {"backends", "tasks", "sources", "sinks", "device"},
-    {"bundles", "models"},
+    {"bundles", "models", "packing"},
     {"optimize", "bench", "pipeline", "testing"},
     {"auto"},
     {"serving", "fleet"},
@@ -25,7 +25,7 @@ LAYERS = (
 )
 TOGETHER = (
     {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
-    {"bundles", "models"},
+    {"bundles", "models", "packing"},
 )
 
 
@@ -105,12 +105,3 @@ def test_the_help_loads_no_runtime_and_no_numpy() -> None:
     script += f"    {statement.splitlines()[1]}"
     forbidden = {"numpy", "cv2", "ai_edge_litert", "onnxruntime", "openvino", "ncnn", "onnx", "tensorflow", "psutil"}
     assert not loaded_by(script) & forbidden
-
-
-def test_the_source_speaks_of_the_product_only() -> None:
-    root = SOURCE.parents[1]
-    files = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=False).stdout.split()
-    for name in files:
-        if name.endswith((".py", ".md", ".toml", ".txt", ".yml")) and name != "tests/test_architecture.py":
-            text = (root / name).read_text(encoding="utf-8")
-            assert "/work/" not in text, name

@@ -48,9 +48,7 @@ def predict(
     from piaccel import auto, images as pictures
 
     given = options.overrides(task, labels, size, mean, std, colour, resize)
-    given["task_options"] = {
-        key: value for key, value in (("top", top), ("threshold", threshold)) if value is not None
-    }
+    given["task_options"] = {key: value for key, value in (("top", top), ("threshold", threshold)) if value is not None}
     paths = _expand(images)
     if save is not None and len(paths) > 1 and save.suffix.lower() in _PICTURES:
         raise OptionError(f"--save {save} is one file for {len(paths)} pictures", hint="give a folder to --save")

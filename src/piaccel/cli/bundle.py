@@ -1,0 +1,82 @@
+"""``piaccel bundle``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from piaccel.cli import _options as options
+from piaccel.errors import OptionError
+
+
+def bundle(
+    files: Annotated[list[Path] | None, typer.Argument(help="Files of one network.", metavar="FILE...")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to make.")] = None,
+    verify: Annotated[Path | None, typer.Option("--verify", metavar="DIR", help="Check this bundle instead.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name; the folder's when not given.")] = None,
+    description: Annotated[str, typer.Option(help="One line on what it is for.")] = "",
+    licence: Annotated[str, typer.Option(help="The model's licence, such as Apache-2.0.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made; make nothing.")] = False,
+    json: options.Json = False,
+    task: options.TaskName = None,
+    labels: options.Labels = None,
+    size: options.Size = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    colour: options.Colour = None,
+    resize: options.Resize = None,
+) -> None:
+    """Make a bundle from files of one network, or check one.
+
+    Examples: piaccel bundle net.tflite net.onnx --labels labels.txt --out parts/
+              piaccel bundle --verify parts/
+    """
+    if verify is not None:
+        if files or out:
+            raise OptionError("--verify DIR checks a bundle and takes no other file")
+        _verify(verify, json)
+        return
+    if not files or out is None:
+        raise OptionError("name the model's files and the folder to make", hint="piaccel bundle FILE... --out DIR")
+    from piaccel import packing
+
+    given = options.overrides(task, labels, size, mean, std, colour, resize)
+    described = {"name": name, "description": description, "licence": licence}
+    made, guesses = packing.pack(files, out, dry_run=dry_run, **described, **given)
+    if json:
+        import msgspec
+
+        document = {"out": str(out), "dry_run": dry_run, "manifest": made, "guesses": guesses}
+        typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        return
+    for guess in guesses:
+        typer.echo(f"guessed: {guess}", err=True)
+    verb = "would hold" if dry_run else "holds"
+    typer.echo(f"{out} {verb} {len(made.variants)} variants of {made.name}, a {made.task['family']} model:")
+    for table in made.variants:
+        typer.echo(f"  {table.name} ({table.precision})")
+
+
+def _verify(folder: Path, json: bool) -> None:
+    from piaccel import packing
+    from piaccel.bundles import Bundle
+
+    checks = []
+    for check in packing.check(Bundle.open(folder)):
+        checks.append(check)
+        if not json:
+            state = "FAIL" if check.error else ("ok  " if not check.note or check.what == "answers" else "skip")
+            text = f": {check.error}" if check.error else f" ({check.note})" if check.note else ""
+            typer.echo(f"{state} {check.variant} {check.what}{text}")
+    if json:
+        import msgspec
+
+        rows = [
+            {"variant": c.variant, "check": c.what, "ok": c.error is None, "error": str(c.error or ""), "note": c.note}
+            for c in checks
+        ]
+        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+    if any(check.error for check in checks):
+        raise typer.Exit(1)

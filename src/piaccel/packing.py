@@ -1,0 +1,199 @@
+"""Makes bundles from model files, and checks them whole: files, checksums, labels, and that each variant answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from piaccel import bundles, files, formats, isolation, models
+from piaccel.bundles import Bundle, Manifest, PreprocessTable, Variant, VariantTable
+from piaccel.errors import CrashError, HangError, ModelError, OptionError, PiaccelError, UnavailableError
+from piaccel.frames import Preprocess
+
+TRIAL_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a bundle. ``error`` is None where it passed; ``note`` says what could not be checked here."""
+
+    variant: str
+    what: str
+    error: PiaccelError | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What opening a variant in a child process told: how it is prepared, and what was guessed."""
+
+    backend: str
+    family: str
+    task_options: dict[str, Any]
+    preprocess: Preprocess
+    guesses: list[str]
+    answer: list[str]
+
+
+def check(bundle: Bundle) -> Iterator[Check]:
+    """Check each variant's files against the manifest, then open it and let it answer in a child process."""
+    for variant in bundle.variants:
+        try:
+            variant.check()
+            formats.read(variant.path)
+        except UnavailableError as error:
+            yield Check(variant.name, "files", note=str(error))
+        except PiaccelError as error:
+            yield Check(variant.name, "files", error)
+            continue
+        else:
+            yield Check(variant.name, "files")
+        yield _check_answer(bundle, variant)
+
+
+def _check_answer(bundle: Bundle, variant: Variant) -> Check:
+    try:
+        trial = attempt(bundle.path, variant.name, {})
+    except UnavailableError as error:
+        return Check(variant.name, "answers", note=str(error))
+    except PiaccelError as error:
+        return Check(variant.name, "answers", error)
+    return Check(variant.name, "answers", note=f"on {trial.backend}")
+
+
+def attempt(path: Path, variant: str, overrides: dict[str, Any]) -> Trial:
+    """Open a variant in the first backend that works here and run it once, all in a child process.
+
+    Raises what loading raises; ModelError when the runtime died of the file.
+    """
+    try:
+        trial = isolation.call(f"{__name__}:trial", str(path), variant, overrides, timeout=TRIAL_TIMEOUT_S)
+    except (CrashError, HangError) as error:
+        raise ModelError(f"{path}: a runtime did not survive {variant}: {error}", hint=error.hint) from error
+    assert isinstance(trial, Trial)
+    return trial
+
+
+def trial(path: str, variant: str, overrides: dict[str, Any]) -> Trial:
+    """Do what ``attempt`` promises, in this process."""
+    with models.load(path, variant=variant, threads=1, **overrides) as model:
+        height, width = model.preprocessing.size
+        picture = np.full((height, width, 3), 127, np.uint8)
+        answer = model.predict(picture).lines()
+        defaults = type(model.task)()
+        options = {
+            field.name: getattr(model.task, field.name)
+            for field in dataclasses.fields(model.task)  # type: ignore[arg-type]
+            if getattr(model.task, field.name) != getattr(defaults, field.name)
+        }
+        family = type(model.task).__module__.rpartition(".")[2]
+        return Trial(model.backend, family, options, model.preprocessing, model.guesses, answer)
+
+
+def pack(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    name: str | None = None,
+    description: str = "",
+    licence: str = "",
+    dry_run: bool = False,
+    **overrides: Any,
+) -> tuple[Manifest, list[str]]:
+    """Make a bundle at ``out`` from files of one network; return its manifest, and what was guessed.
+
+    ``overrides`` are those of ``piaccel.load``. The folder appears whole or not at all.
+    Raises OptionError when ``out`` exists, ModelError when the files do not belong together or do not work.
+    """
+    if out.exists():
+        raise OptionError(f"{out} exists", hint="choose another --out, or remove it first")
+    variants = [_bare(path) for path in _without_weights(sources)]
+    doubles = {variant.path.name for variant in variants if sum(v.path.name == variant.path.name for v in variants) > 1}
+    if doubles:
+        raise OptionError(f"two files are called {min(doubles)}")
+    chosen = models.Overrides(**overrides)
+    labels = chosen.read_labels()
+    trials = [attempt(variant.path, variant.name, overrides) for variant in variants]
+    first = trials[0]
+    for variant, other in zip(variants, trials, strict=True):
+        if (other.family, other.preprocess.size) != (first.family, first.preprocess.size):
+            raise ModelError(
+                f"{variant.path} is {other.family} at {_size(other)}, {variants[0].path} is {first.family} at {_size(first)}",
+                hint="a bundle holds variants of one network; make a bundle for each",
+            )
+    manifest = Manifest(
+        format=1,
+        name=name or out.name,
+        description=description,
+        licence=licence,
+        labels="labels.txt" if labels else None,
+        task={"family": first.family, **first.task_options},
+        preprocess=_table(first.preprocess),
+        variants=[_variant_table(variant, other, first) for variant, other in zip(variants, trials, strict=True)],
+    )
+    if not dry_run:
+        _write(out, manifest, variants, labels)
+    return manifest, list(dict.fromkeys(guess for each in trials for guess in each.guesses))
+
+
+def _without_weights(sources: Sequence[Path]) -> list[Path]:
+    """Drop the weights files that belong to another file of the list, as a shell's ``net.*`` brings them."""
+    paths = [files.existing(source) for source in sources]
+    weights = {formats.weights_of(path) for path in paths if path.suffix != ".bin"}
+    return [path for path in paths if path not in weights]
+
+
+def _bare(path: Path) -> Variant:
+    return Bundle.open(path).variants[0]
+
+
+def _size(trial: Trial) -> str:
+    return f"{trial.preprocess.size[0]}x{trial.preprocess.size[1]}"
+
+
+def _table(preprocess: Preprocess) -> PreprocessTable:
+    p = preprocess
+    return PreprocessTable(p.size, p.resize, p.colour, p.mean, p.std)
+
+
+def _variant_table(variant: Variant, trial: Trial, first: Trial) -> VariantTable:
+    try:
+        precision = formats.read(variant.path).precision
+    except UnavailableError:
+        precision = "unknown"
+    own, common = _table(trial.preprocess), _table(first.preprocess)
+    return VariantTable(
+        name=variant.path.name,
+        file=variant.path.name,
+        format=variant.format,  # type: ignore[arg-type]
+        precision=precision,
+        sha256=files.sha256(variant.path),
+        weights=variant.weights.name if variant.weights else None,
+        weights_sha256=files.sha256(variant.weights) if variant.weights else None,
+        preprocess=own if own != common else None,
+    )
+
+
+def _write(out: Path, manifest: Manifest, variants: Sequence[Variant], labels: tuple[str, ...] | None) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        for variant in variants:
+            for source in filter(None, (variant.path, variant.weights)):
+                files.write_atomic(beside / source.name, source.read_bytes())
+        if labels:
+            files.write_atomic(beside / "labels.txt", "\n".join(labels) + "\n")
+        files.write_atomic(beside / bundles.MANIFEST, manifest.to_toml())
+        beside.chmod(0o755)
+        os.rename(beside, out)
+    except BaseException:
+        shutil.rmtree(beside)
+        raise
