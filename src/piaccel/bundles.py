@@ -227,6 +227,11 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _open_file(path: Path) -> Bundle:
     kind = formats.kind_of(path)
-    weights = formats.weights_of(path, kind)
-    variant = Variant(name=path.name, path=path, format=kind, precision="unknown", weights=weights)
+    variant = Variant(name=path.name, path=path, format=kind, precision="unknown", weights=weights_of(path))
     return Bundle(name=path.name.partition(".")[0], path=path, variants=(variant,))
+
+
+def weights_of(path: Path) -> Path | None:
+    """Return the weights file that stands beside an ncnn ``.param`` or an OpenVINO ``.xml``."""
+    weights = path.with_suffix(".bin")
+    return weights if path.suffix in (".param", ".xml") and weights.is_file() else None

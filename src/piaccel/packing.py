@@ -126,7 +126,7 @@ def pack(
     for variant, other in zip(variants, trials, strict=True):
         if (other.family, other.preprocess.size) != (first.family, first.preprocess.size):
             raise ModelError(
-                f"{variant.path} is {other.family} at {_size(other)}, {variants[0].path} is {first.family} at {_size(first)}",
+                f"{variant.path} is {_summary(other)}, {variants[0].path} is {_summary(first)}",
                 hint="a bundle holds variants of one network; make a bundle for each",
             )
     manifest = Manifest(
@@ -147,7 +147,7 @@ def pack(
 def _without_weights(sources: Sequence[Path]) -> list[Path]:
     """Drop the weights files that belong to another file of the list, as a shell's ``net.*`` brings them."""
     paths = [files.existing(source) for source in sources]
-    weights = {formats.weights_of(path) for path in paths if path.suffix != ".bin"}
+    weights = {bundles.weights_of(path) for path in paths}
     return [path for path in paths if path not in weights]
 
 
@@ -155,8 +155,9 @@ def _bare(path: Path) -> Variant:
     return Bundle.open(path).variants[0]
 
 
-def _size(trial: Trial) -> str:
-    return f"{trial.preprocess.size[0]}x{trial.preprocess.size[1]}"
+def _summary(trial: Trial) -> str:
+    height, width = trial.preprocess.size
+    return f"{trial.family} at {height}x{width}"
 
 
 def _table(preprocess: Preprocess) -> PreprocessTable:

@@ -45,7 +45,8 @@ def predict(
 
     Example: piaccel predict demo/bundle demo/images --backend litert --top 1
     """
-    from piaccel import auto, images as pictures
+    from piaccel import auto
+    from piaccel import images as pictures
 
     given = options.overrides(task, labels, size, mean, std, colour, resize)
     given["task_options"] = {key: value for key, value in (("top", top), ("threshold", threshold)) if value is not None}
