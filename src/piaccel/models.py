@@ -203,20 +203,33 @@ def open_model(
     **overrides: Any,
 ) -> Model:
     """Open exactly this variant in this backend."""
-    variant.check()
     chosen = _overrides(overrides)
-    plugin = backends.get(backend)
-    preprocess = variant.preprocess or bundle.preprocess
-    size = chosen.size or (preprocess.size if preprocess else None)
-    given: dict[str, Any] = {"threads": threads}
-    if size is not None and "input_size" in {field.name for field in fields(plugin.options)}:
-        given["input_size"] = size
-    session = plugin.load(variant.path, config.options(plugin.options, options, **given))
+    session = open_session(bundle, variant, backend, threads=threads, options=options, size=chosen.size)
     try:
         return Model(bundle, variant, backend, session, chosen, why)
     except BaseException:
         session.close()
         raise
+
+
+def open_session(
+    bundle: Bundle,
+    variant: Variant,
+    backend: str,
+    *,
+    threads: int | None = None,
+    options: Iterable[str] = (),
+    size: tuple[int, int] | None = None,
+) -> Session:
+    """Load exactly this variant in this backend; ``size`` (height, width) is for files that leave it free."""
+    variant.check()
+    plugin = backends.get(backend)
+    preprocess = variant.preprocess or bundle.preprocess
+    size = size or (preprocess.size if preprocess else None)
+    given: dict[str, Any] = {"threads": threads}
+    if size is not None and "input_size" in {field.name for field in fields(plugin.options)}:
+        given["input_size"] = size
+    return plugin.load(variant.path, config.options(plugin.options, options, **given))
 
 
 def candidates(
