@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -172,7 +173,7 @@ def t_quantile(freedom: float) -> float:
     integrates to better than 1e-9; the quantile is found by bisection.
     """
     constant = 2 * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
-    nodes, weights = np.polynomial.legendre.leggauss(64)
+    nodes, weights = _gauss_legendre()
 
     def within(t: float) -> float:
         half = math.atan(t / math.sqrt(freedom)) / 2
@@ -183,6 +184,12 @@ def t_quantile(freedom: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if within(middle) < LEVEL else (low, middle)
     return high
+
+
+@cache
+def _gauss_legendre() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    return nodes, weights
 
 
 def _distribution(runs: list[list[int]]) -> Distribution:
