@@ -42,6 +42,8 @@ class Network:
     description: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What else the format tells: opset, producer, IR version, ..."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the exporter wrote beside the network (Ultralytics: task, names, imgsz, ...)."""
 
     @property
     def edgetpu(self) -> bool:
