@@ -6,8 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 _verbose = os.environ.get("PIACCEL_VERBOSE", "") not in ("", "0")
+_lock = Lock()
+_depth = 0
+_saved: list[tuple[int, int]] = []
 
 
 def set_verbose(verbose: bool) -> None:
@@ -25,21 +29,50 @@ def verbose() -> bool:
 def quiet() -> Iterator[None]:
     """Send file descriptors 1 and 2 to /dev/null while a runtime loads; C libraries write there past sys.stderr.
 
-    The redirection is the whole process's: keep the body short, and raise errors as exceptions.
+    The redirection is the whole process's: keep the body short, and raise errors as exceptions. It may be nested and
+    entered by several threads at once: the first redirects, the last restores.
     """
     if _verbose:
         yield
         return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [(fd, os.dup(fd)) for fd in (1, 2)]
-    null = os.open(os.devnull, os.O_WRONLY)
+    _enter()
     try:
-        for fd, _ in saved:
-            os.dup2(null, fd)
         yield
     finally:
-        for fd, copy in saved:
+        _leave()
+
+
+def _enter() -> None:
+    global _depth
+    with _lock:
+        _depth += 1
+        if _depth > 1:
+            return
+        _flush()
+        null = os.open(os.devnull, os.O_WRONLY)
+        for fd in (1, 2):
+            try:
+                _saved.append((fd, os.dup(fd)))
+            except OSError:  # closed, as in some services: nothing can be printed there
+                continue
+            os.dup2(null, fd)
+        os.close(null)
+
+
+def _leave() -> None:
+    global _depth
+    with _lock:
+        _depth -= 1
+        if _depth:
+            return
+        _flush()
+        while _saved:
+            fd, copy = _saved.pop()
             os.dup2(copy, fd)
             os.close(copy)
-        os.close(null)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()

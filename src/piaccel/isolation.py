@@ -44,7 +44,7 @@ class Worker:
             return
         self.close()
         ours, theirs = Pipe()
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child; close() closes it
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "piaccel.isolation", str(theirs.fileno())],
@@ -68,10 +68,10 @@ class Worker:
         CrashError when the child died, HangError after ``timeout`` seconds without a word.
         The next call starts a new child.
         """
-        value = None
+        last = None
         for value in self.stream(target, *args, timeout=timeout):
-            pass
-        return value
+            last = value
+        return last
 
     def stream(self, target: str, *args: Any, timeout: float) -> Iterator[Any]:
         """Run a generator in the child and yield what it yields; ``timeout`` is the longest silence in seconds."""

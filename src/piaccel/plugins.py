@@ -28,7 +28,8 @@ def names(kind: str) -> tuple[str, ...]:
 def load(kind: str, name: str, seam: type[T]) -> type[T]:
     """Import the plug-in ``name`` and return its class.
 
-    Raises OptionError when there is no such plug-in, or when it does not define exactly one public subclass of ``seam``.
+    Raises OptionError when there is no such plug-in, or when it does not define exactly one public subclass of
+    ``seam``.
     """
     modules = _modules(kind)
     if name not in modules:

@@ -16,9 +16,9 @@ Layout: TypeAlias = Literal["NHWC", "NCHW", ""]
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """Affine quantization, ``real = scale * (quantized - zero_point)`` (TensorFlow Lite 8-bit quantization specification).
+    """Affine quantization: ``real = scale * (quantized - zero_point)``.
 
-    One scale and zero point for the whole tensor, or one pair for each index along ``axis``.
+    After the TensorFlow Lite 8-bit quantization specification. One scale and zero point for the whole tensor, or one pair for each index along ``axis``.
     """
 
     scale: tuple[float, ...]
@@ -46,8 +46,8 @@ class Quantization:
         """Return ``real`` as ``dtype``, rounded half to even and clipped to the dtype's range."""
         scale, zero_point = self._broadcast(real.ndim)
         limits = np.iinfo(dtype)
-        quantized = np.rint(real / scale + zero_point)
-        return np.clip(quantized, limits.min, limits.max).astype(dtype)
+        quantized: Array = np.rint(real / scale + zero_point).clip(limits.min, limits.max).astype(dtype)
+        return quantized
 
     def _broadcast(self, ndim: int) -> tuple[Any, Any]:
         if self.per_tensor:
@@ -62,7 +62,11 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output. ``None`` in ``shape`` is a dimension that is free; ``layout`` is '' where it is not an image."""
+    """One input or output.
+
+    ``None`` in ``shape`` is a dimension that is free, or unknown before the first run; ``layout`` is '' where it is
+    not an image.
+    """
 
     name: str
     shape: tuple[int | None, ...]
@@ -81,8 +85,9 @@ class TensorSpec:
             raise InputError(f"input {self.name!r} has shape {array.shape}, expected {self.shape_text}")
 
     def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape can be fed: known dimensions equal, free ones not empty."""
         return len(shape) == len(self.shape) and all(
-            want is None or want == have for want, have in zip(self.shape, shape, strict=True)
+            have > 0 if want is None else want == have for want, have in zip(self.shape, shape, strict=True)
         )
 
     @property
