@@ -1,0 +1,50 @@
+"""``python -m benchmarks [NAME...]``: answer every question, and write the answers with their conditions."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import Row
+
+NAMES = ("session", "predict", "startup", "peers")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(names: list[str]) -> int:
+    rows: list[Row] = []
+    for name in names or NAMES:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows += importlib.import_module(f"benchmarks.{name}").measure()
+    text = render(rows)
+    print(text)
+    if not names:
+        (RESULTS / f"{platform.machine()}.md").write_text(text)
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def render(rows: list[Row]) -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("piaccel", "ai-edge-litert", "openvino", "numpy"))
+    lines = [
+        f"# piaccel's own cost, {datetime.now(UTC):%Y-%m-%d}",
+        "",
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}, {packages}.",
+        "Ratios and differences are within one run, interleaved; a virtual machine with other load, not a Pi.",
+        "",
+        "| question | answer | bar | met |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        met = {True: "yes", False: "**no**", None: ""}[row.met]
+        lines.append(f"| {row.question} | {row.value} | {row.bar} | {met} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
