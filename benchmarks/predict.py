@@ -1,4 +1,4 @@
-"""What ``Model.predict`` costs over a loop written by hand, and over the loop that tutorials teach, on a 1080p frame."""
+"""What ``Model.predict`` costs over a loop written by hand, and over a tutorial's loop, on a 1080p frame."""
 
 from __future__ import annotations
 
