@@ -1,0 +1,60 @@
+"""Reading and writing pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piaccel import chatter, files
+from piaccel.errors import InputError, NotFoundError, OptionError
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Return the picture as uint8 (H, W, 3) RGB.
+
+    EXIF orientation is applied, 16 bits become 8, grey becomes RGB, an alpha channel is dropped.
+    Raises NotFoundError when there is no such file, InputError when it is not a whole picture.
+    """
+    import cv2
+
+    path = Path(path)
+    try:
+        data = np.fromfile(path, np.uint8)  # not cv2.imread, which says None to every error
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if not data.size:
+        raise InputError(f"{path}: the file is empty, expected a picture")
+    try:
+        with chatter.quiet():
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise InputError(f"{path}: OpenCV cannot decode the picture: {error.err}") from error
+    if image is None:
+        raise InputError(
+            f"{path}: not a picture, or a truncated one ({data.size} bytes)",
+            hint="piaccel reads what OpenCV reads: JPEG, PNG, BMP, WebP, TIFF and others",
+        )
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
+
+
+def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
+    """Write uint8 (H, W, 3) RGB in the format of the file's suffix; an existing file stays until the new one is whole.
+
+    Raises OptionError when OpenCV knows no such format.
+    """
+    import cv2
+
+    path = Path(path)
+    try:
+        with chatter.quiet():
+            whole, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        whole = False
+    if not whole:
+        raise OptionError(f"{path}: OpenCV writes no {path.suffix or 'suffixless'} pictures", hint="use .jpg or .png")
+    files.write_atomic(path, data.tobytes())
