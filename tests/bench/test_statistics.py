@@ -122,6 +122,33 @@ def test_the_server_scenario_counts_idle_time_in_its_frames_per_second() -> None
     assert found.fps == pytest.approx(20)
 
 
+def test_offline_runs_are_compared_by_wall_time_per_sample_not_by_latency() -> None:
+    def offline(wall_ns: int) -> Measurement:
+        row = _of([10_000_000] * 20, [10_000_000] * 20, [10_000_000] * 20, scenario="offline", samples_per_query=2)
+        return replace(row, repeats=[replace(run, duration_ns=wall_ns + at) for at, run in enumerate(row.repeats)])
+
+    two_streams, four_streams = offline(100_000_000), offline(50_000_000)
+    found, fast = difference(two_streams, four_streams), summary(four_streams)
+    assert found is not None
+    assert found.ratio == pytest.approx(0.5)
+    assert found.significant
+    assert fast is not None
+    assert fast.fps == pytest.approx(800, rel=1e-6)
+
+
+def test_servers_are_compared_by_the_highest_rates_that_were_met() -> None:
+    def server(*rates: float | None) -> Measurement:
+        row = _of(*[[10_000_000] * 20 for _ in rates], scenario="server")
+        runs = zip(row.repeats, rates, strict=True)
+        return replace(row, repeats=[replace(run, server={"rate_per_s": rate, "tried": []}) for run, rate in runs])
+
+    found = difference(server(50.0, 51.0, 49.0), server(100.0, 101.0, 102.0))
+    assert found is not None
+    assert found.ratio == pytest.approx(0.495, abs=0.01)
+    assert found.significant
+    assert difference(server(50.0, 51.0), server(50.0, None)) is None
+
+
 def test_stages_are_summed_frame_by_frame() -> None:
     row = _of([3_000_000] * 4)
     stages = {"decode": [1_000_000, 9_000_000], "inference": [9_000_000, 1_000_000]}

@@ -23,13 +23,20 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from piaccel.bench import STAGES, Measurement, Repeat
+from piaccel.bench import STAGES, Measurement, Repeat, Scenario
 
 LEVEL = 0.95
 """Confidence of every interval; 1 - LEVEL is how often equal measurements may be called different."""
 
 BATCHES = 10
 """Into how many stretches the samples of a lone repeat are cut: means of long stretches are nearly independent."""
+
+COMPARED: dict[Scenario, str] = {
+    "single-stream": "medians",
+    "multi-stream": "medians",
+    "offline": "times per sample",
+    "server": "times between queries",
+}
 
 Samples = Sequence[int] | Sequence[float] | NDArray[np.float64]
 
@@ -70,7 +77,7 @@ class Summary:
     latency: Distribution
     """Inference alone, a query at a time."""
     fps: float
-    """Samples inferred per second: of inference time, or, in the server scenario, of wall time (idle time counts)."""
+    """Samples per second of the measured part's wall time; a server's includes the time it waits for queries."""
     stages: dict[str, Distribution]
     """With a picture: ``decode``, ``preprocess``, ``inference``, ``postprocess``, as far as measured."""
     end_to_end: Distribution | None
@@ -97,7 +104,7 @@ class Difference:
     """How a new measurement's latency compares with an old one's."""
 
     ratio: float
-    """New over old, of the geometric means of the repeats' medians: 1.10 is 10 % slower."""
+    """New over old, of the geometric means of what the repeats took: 1.10 is 10 % slower."""
     interval: Interval | None
     """None where one side has a single repeat: how much processes differ is then unknown."""
 
@@ -122,7 +129,7 @@ def summary(measurement: Measurement) -> Summary | None:
         return None
     latency = _distribution([repeat.latency_ns for repeat in repeats])
     end_to_end = _end_to_end(repeats)
-    medians = _medians(measurement)
+    medians = _medians(repeats)
     return Summary(
         repeats=len(repeats),
         latency=latency,
@@ -146,11 +153,12 @@ def summary(measurement: Measurement) -> Summary | None:
 
 
 def difference(old: Measurement, new: Measurement) -> Difference | None:
-    """Compare two measurements' latencies; None where one has no samples.
+    """Compare two measurements of one scenario; None where one has no samples, or no rate met its latency bound.
 
-    Welch's t (unequal variances, Welch-Satterthwaite degrees of freedom) on the logarithms of the repeats' medians.
+    Welch's t (unequal variances, Welch-Satterthwaite degrees of freedom) on the logarithms of the repeats' medians;
+    offline, of their wall times per sample; as a server, of the times between queries at the highest rate that was met.
     """
-    before, after = np.log(_medians(old)), np.log(_medians(new))
+    before, after = np.log(_levels(old)), np.log(_levels(new))
     if not len(before) or not len(after):
         return None
     shift = float(after.mean() - before.mean())
@@ -162,7 +170,7 @@ def difference(old: Measurement, new: Measurement) -> Difference | None:
     if error > 0:
         freedom = error**2 / (errors[0] ** 2 / (len(before) - 1) + errors[1] ** 2 / (len(after) - 1))
         margin = t_quantile(freedom) * math.sqrt(error)
-    method = f"Welch's t on log medians of {len(before)} and {len(after)} repeats"
+    method = f"Welch's t on log {COMPARED[new.scenario]} of {len(before)} and {len(after)} repeats"
     return Difference(math.exp(shift), Interval(math.exp(shift - margin), math.exp(shift + margin), method))
 
 
@@ -223,15 +231,26 @@ def _mean_interval(runs: list[list[int]]) -> Interval | None:
     return Interval(float(means.mean()) - margin, float(means.mean()) + margin, method)
 
 
-def _medians(measurement: Measurement) -> NDArray[np.float64]:
+def _medians(repeats: list[Repeat]) -> NDArray[np.float64]:
     """Return the median latency (ns) of each repeat that has samples."""
-    return np.array([np.median(repeat.latency_ns) for repeat in measurement.repeats if repeat.latency_ns])
+    return np.array([np.median(repeat.latency_ns) for repeat in repeats if repeat.latency_ns])
+
+
+def _levels(measurement: Measurement) -> NDArray[np.float64]:
+    """Return what the repeats are compared by (ns): see ``difference``. Empty where one of them has no such number."""
+    repeats = [repeat for repeat in measurement.repeats if repeat.latency_ns]
+    if measurement.scenario == "offline":
+        size = measurement.samples_per_query
+        return np.array([repeat.duration_ns / (len(repeat.latency_ns) * size) for repeat in repeats])
+    if measurement.scenario == "server":
+        rates = [repeat.server.get("rate_per_s") if repeat.server else None for repeat in repeats]
+        return 1e9 / np.array(rates) if all(rates) else np.array([])
+    return _medians(repeats)
 
 
 def _fps(measurement: Measurement, repeats: list[Repeat]) -> float:
     samples = measurement.samples_per_query * sum(len(repeat.latency_ns) for repeat in repeats)
-    server = measurement.scenario == "server"
-    return samples / (sum(r.duration_ns if server else sum(r.latency_ns) for r in repeats) / 1e9)
+    return samples / (sum(repeat.duration_ns for repeat in repeats) / 1e9)
 
 
 def _end_to_end(repeats: list[Repeat]) -> Distribution | None:
