@@ -9,14 +9,27 @@ from __future__ import annotations
 import importlib.util
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from piaccel import isolation, plugins
-from piaccel.errors import CrashError, HangError, InputError, PiaccelError, UnavailableError
+import numpy as np
+
+from piaccel import chatter, isolation, plugins
+from piaccel.backends._remedies import crash_remedy, import_remedy
+from piaccel.errors import (
+    CrashError,
+    HangError,
+    InferenceError,
+    InputError,
+    ModelError,
+    OptionError,
+    PiaccelError,
+    UnavailableError,
+)
+from piaccel.files import existing
 from piaccel.tensors import Array, TensorSpec
 
 PROBE_TIMEOUT_S = 60.0
@@ -40,6 +53,10 @@ class Options:
     threads: int | None = None
     """CPU threads for one inference; None is one for each core that this process may use."""
 
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads is {self.threads}, expected 1 or more")
+
     @property
     def thread_count(self) -> int:
         return self.threads or len(os.sched_getaffinity(0))
@@ -50,28 +67,51 @@ class Session(ABC):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    _closed = False
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the network once: one C-contiguous array for each input, by name; the caller owns the arrays it gets back.
+        """Run the network once: one array for each input, by name; the caller owns the arrays it gets back.
 
-        Raises InputError when a name, shape or dtype does not fit, InferenceError when the runtime fails.
+        An array that is not C-contiguous is copied. Raises InputError when a name, shape or dtype does not fit,
+        InferenceError when the runtime fails or the session is closed.
         """
+        if self._closed:
+            raise InferenceError("this session is closed", hint="load the model again")
         for spec in self.inputs:
             array = feeds.get(spec.name)
-            if array is None:
-                raise InputError(f"input {spec.name!r} is missing", hint=f"the inputs are {self._names()}")
+            if not isinstance(array, np.ndarray):
+                raise self._not_an_array(spec.name, array)
             if array.dtype is not spec.dtype or array.shape != spec.shape:
                 spec.check(array)
+            if not array.flags.c_contiguous:
+                feeds = {**feeds, spec.name: np.ascontiguousarray(array)}
         if len(feeds) != len(self.inputs):
             extra = sorted(set(feeds) - {spec.name for spec in self.inputs})
             raise InputError(f"no input is called {extra[0]!r}", hint=f"the inputs are {self._names()}")
-        return self._run(feeds)
+        try:
+            return self._run(feeds)
+        except PiaccelError:
+            raise
+        except Exception as error:  # runtimes raise anything; the caller gets one kind
+            raise InferenceError(f"{type(self).__name__} failed: {last_line(error)}") from error
 
     @abstractmethod
-    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
+    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run checked, C-contiguous feeds. May raise anything."""
 
-    def close(self) -> None:  # noqa: B027 - most sessions hold nothing but memory
-        """Give back what the session holds. Idempotent; a closed session must not run again."""
+    def close(self) -> None:
+        """Give back what the session holds. Idempotent; a closed session raises InferenceError when it is run."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def _close(self) -> None:  # noqa: B027 - a session that holds nothing has nothing to do
+        """Let go of the runtime's objects; called once."""
+
+    def _not_an_array(self, name: str, value: Any) -> InputError:
+        if value is None:
+            return InputError(f"input {name!r} is missing", hint=f"the inputs are {self._names()}")
+        return InputError(f"input {name!r} is a {type(value).__name__}, expected a NumPy array")
 
     def _names(self) -> str:
         return ", ".join(repr(spec.name) for spec in self.inputs)
@@ -86,7 +126,7 @@ class Session(ABC):
 class Backend(ABC):
     """One way to run a network.
 
-    A backend's file defines one subclass with these class attributes, ``_probe`` and ``load``;
+    A backend's file defines one subclass with these class attributes, ``_probe`` and ``_load``;
     ``refusal`` where looking at the file's name is not enough.
     """
 
@@ -99,28 +139,38 @@ class Backend(ABC):
     """The Python modules that can provide the runtime, best first; any one of them is enough."""
     install: ClassVar[str]
     """The exact command that installs the runtime."""
+    crash_hint: ClassVar[str] = ""
+    """What is known to kill this runtime while it is imported."""
 
     @property
     def name(self) -> str:
         return type(self).__module__.rpartition(".")[2]
 
     def refusal(self, path: Path) -> str:
-        """Return why this backend cannot open the file ('' when it can), looking into it without loading the runtime."""
-        if path.name.endswith(self.suffixes):
+        """Return why this backend cannot open the file ('' when it can), without loading the runtime."""
+        if path.name.lower().endswith(self.suffixes):
             return ""
         return f"{self.name} opens {', '.join(self.suffixes)} files"
 
     def accepts(self, path: Path) -> bool:
         return not self.refusal(path)
 
+    def installed(self) -> bool:
+        """Whether a module that can provide the runtime is there; imports none of them."""
+        return any(importlib.util.find_spec(module.partition(".")[0]) is not None for module in self.modules)
+
     def probe(self) -> Availability:
         """Say whether the runtime works here. Changes nothing, never raises; native code runs in a child process."""
-        if not any(_is_installed(module) for module in self.modules):
+        if not self.installed():
             return Availability(False, f"{' or '.join(self.modules)} is not installed", self.install)
         try:
             found = isolation.call(f"{__name__}:probe_in_this_process", self.name, timeout=PROBE_TIMEOUT_S)
         except (CrashError, HangError) as error:
-            return Availability(False, f"loading {self.modules[0]} failed: {error}", self.install)
+            return Availability(
+                False, f"loading it failed: {error}", crash_remedy(error, self.install, self.crash_hint)
+            )
+        except (PiaccelError, OSError) as error:
+            return Availability(False, f"it cannot be probed: {error}", self.install)
         assert isinstance(found, Availability)
         return found
 
@@ -128,10 +178,47 @@ class Backend(ABC):
     def _probe(self) -> Availability:
         """Import the runtime in this process and describe it. May raise anything."""
 
+    def load(self, path: Path, options: Options | None = None) -> Session:
+        """Open a model file; plain ``Options`` leave the runtime's own options at their defaults.
+
+        Raises NotFoundError, ModelError when the file is broken or holds what the runtime does not know,
+        OptionError, UnavailableError when the runtime is not installed or does not import.
+        """
+        path = existing(path)
+        chosen = self._own(options)
+        if reason := self.refusal(path):
+            raise ModelError(f"{path}: {reason}")
+        if not self.installed():
+            raise UnavailableError(
+                f"{self.name} needs {' or '.join(self.modules)}, which is not installed", hint=self.install
+            )
+        try:
+            with chatter.quiet():
+                return self._load(path, chosen)
+        except PiaccelError:
+            raise
+        except ImportError as error:
+            hint = import_remedy(error, self.install)
+            raise UnavailableError(f"{self.name} does not import: {last_line(error)}", hint=hint) from error
+        except Exception as error:  # runtimes raise anything; the caller gets one kind
+            raise ModelError(f"{path}: {self.name} cannot open it: {self._explain(error)}") from error
+
     @abstractmethod
-    def load(self, path: Path, options: Options) -> Session:
-        """Open a model file. Raises ModelError when the file is broken or holds what the runtime does not know,
-        UnavailableError when the runtime is not installed."""
+    def _load(self, path: Path, options: Any) -> Session:
+        """Open a file that exists and is not refused, with this backend's ``options``. May raise anything."""
+
+    def _explain(self, error: Exception) -> str:
+        """The runtime's error in one line."""
+        return last_line(error)
+
+    def _own(self, options: Options | None) -> Options:
+        if options is None:
+            return self.options()
+        if isinstance(options, self.options):
+            return options
+        if type(options) is Options:
+            return self.options(threads=options.threads)
+        raise OptionError(f"{self.name} takes {self.options.__name__}, got {type(options).__name__}")
 
 
 def names() -> tuple[str, ...]:
@@ -153,22 +240,21 @@ def probe_in_this_process(name: str) -> Availability:
     except PiaccelError as error:
         return Availability(False, str(error), error.hint or backend.install)
     except Exception as error:  # noqa: BLE001 - a probe never raises: whatever broke is the answer
-        return Availability(False, f"{type(error).__name__}: {_first_line(error)}", backend.install)
+        reason = f"{type(error).__name__}: {last_line(error)}"
+        return Availability(False, reason, import_remedy(error, backend.install))
 
 
-def missing(backend: Backend) -> UnavailableError:
-    """The error for a runtime that is not installed."""
-    return UnavailableError(
-        f"{backend.name} needs {' or '.join(backend.modules)}, which is not installed", hint=backend.install
-    )
+def last_line(error: BaseException) -> str:
+    """The last line of an error's message: where runtimes that write several put what matters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the parent package of a dotted name is not there
-        return False
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0]
+def distinct(given: Iterable[str]) -> list[str]:
+    """Return tensor names with a number behind those that occur again; files may leave them empty or repeat them."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in given:
+        count = seen[name] = seen.get(name, -1) + 1
+        result.append(f"{name}:{count}" if count else name)
+    return result

@@ -1,0 +1,160 @@
+"""LiteRT (TensorFlow Lite): the default runtime for .tflite files, with the XNNPACK delegate.
+
+API: ai_edge_litert.interpreter, the same as tflite_runtime.interpreter and tensorflow.lite.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from piaccel import chatter
+from piaccel.backends import Availability, Backend, Options, Session, distinct, last_line
+from piaccel.errors import ModelError
+from piaccel.tensors import Array, Quantization, TensorSpec, guess_layout
+
+_MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiteRTOptions(Options):
+    xnnpack: bool = True
+    """Use the XNNPACK delegate; False runs the built-in kernels."""
+
+
+class LiteRT(Backend):
+    suffixes = (".tflite", ".lite")
+    priority = 100
+    options = LiteRTOptions
+    modules = _MODULES
+    install = "pip install ai-edge-litert"
+
+    def refusal(self, path: Path) -> str:
+        if reason := super().refusal(path):
+            return reason
+        from piaccel import formats
+
+        try:
+            network = formats.read(path)
+        except ModelError as error:
+            return str(error).removeprefix(f"{path} ")
+        if network.edgetpu:
+            return "it is compiled for the Edge TPU and needs the backend edgetpu, or the model before compilation"
+        return ""
+
+    def _probe(self) -> Availability:
+        module = _runtime()
+        module.Interpreter  # noqa: B018 - tensorflow loads it only now
+        package = module.__name__.partition(".")[0]
+        version = getattr(importlib.import_module(package), "__version__", None)
+        return Availability(True, version=version or _metadata_version(package), devices=("CPU",))
+
+    def _load(self, path: Path, options: LiteRTOptions) -> Session:
+        module = _runtime()
+        resolver = _resolver(module, options.xnnpack)
+        interpreter = module.Interpreter(
+            model_path=str(path), num_threads=options.thread_count, experimental_op_resolver_type=resolver
+        )
+        return _Session(interpreter)
+
+    def _explain(self, error: Exception) -> str:
+        text = str(error)
+        unknown = text.partition("unresolved custom op: ")[2].splitlines()
+        if unknown:
+            return f"it holds the custom operator {unknown[0].rstrip('.')!r}, which LiteRT does not know"
+        if "not a valid Flatbuffer" in text:
+            return "it is truncated or damaged: not a valid TensorFlow Lite file"
+        return last_line(error)
+
+
+class _Session(Session):
+    def __init__(self, interpreter: Any) -> None:
+        ins, outs = interpreter.get_input_details(), interpreter.get_output_details()
+        self.inputs = _specs(ins)
+        self.outputs = _specs(outs)
+        self._fed = tuple((spec.name, detail["index"]) for spec, detail in zip(self.inputs, ins, strict=True))
+        self._given = tuple((spec.name, detail["index"]) for spec, detail in zip(self.outputs, outs, strict=True))
+        self._interpreter = interpreter
+        self._set, self._invoke, self._get = interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
+        self._free = any(None in spec.shape for spec in self.inputs)
+        self._shapes: tuple[tuple[int, ...], ...] | None = None
+        try:
+            interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            # Free dimensions stand at 1 until the first run, which not every network survives.
+            if not self._free or "custom op" in str(error):
+                raise
+
+    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        if self._free:
+            self._resize(feeds)
+        for name, index in self._fed:
+            self._set(index, feeds[name])
+        self._invoke()
+        return {name: self._get(index) for name, index in self._given}
+
+    def _resize(self, feeds: Mapping[str, Array]) -> None:
+        shapes = tuple(feeds[name].shape for name, _ in self._fed)
+        if shapes == self._shapes:
+            return
+        self._shapes = None
+        with chatter.quiet():
+            for (_, index), shape in zip(self._fed, shapes, strict=True):
+                self._interpreter.resize_tensor_input(index, shape, strict=True)
+            self._interpreter.allocate_tensors()
+        self._shapes = shapes
+
+    def _close(self) -> None:
+        del self._set, self._invoke, self._get, self._interpreter
+
+
+def _runtime() -> Any:
+    failure: ImportError | None = None
+    for name in _MODULES:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _resolver(module: Any, xnnpack: bool) -> Any:
+    kinds = getattr(module, "OpResolverType", None)
+    if kinds is None:  # tensorflow.lite keeps it in experimental
+        kinds = module.experimental.OpResolverType
+    return kinds.AUTO if xnnpack else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+
+def _metadata_version(package: str) -> str | None:
+    from importlib.metadata import packages_distributions, version
+
+    found = packages_distributions().get(package)
+    return version(found[0]) if found else None
+
+
+def _specs(details: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    names = distinct(detail["name"] for detail in details)
+    return tuple(_spec(name, detail) for name, detail in zip(names, details, strict=True))
+
+
+def _spec(name: str, detail: dict[str, Any]) -> TensorSpec:
+    signature = detail.get("shape_signature", detail["shape"])
+    if len(signature) != len(detail["shape"]):  # absent in the file
+        signature = detail["shape"]
+    shape = tuple(None if size < 0 else int(size) for size in signature)
+    return TensorSpec(name, shape, np.dtype(detail["dtype"]), guess_layout(shape), _quantization(detail))
+
+
+def _quantization(detail: dict[str, Any]) -> Quantization | None:
+    found = detail["quantization_parameters"]
+    if not len(found["scales"]) or not found["scales"].any() or np.dtype(detail["dtype"]).kind not in "iu":
+        return None
+    return Quantization(
+        tuple(found["scales"].tolist()), tuple(found["zero_points"].tolist()), int(found["quantized_dimension"])
+    )

@@ -1,0 +1,103 @@
+"""ncnn on the CPU: a .param file with its .bin beside it. Vulkan stays off: it is slower than the CPU on every Pi."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from piaccel.backends import Availability, Backend, Options, Session
+from piaccel.errors import InferenceError, ModelError
+from piaccel.tensors import Array, TensorSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class NcnnOptions(Options):
+    input_size: tuple[int, int] | None = None
+    """(height, width) of the input image, which most .param files do not tell."""
+    precision: Literal["f32", "f16", "bf16"] = "f32"
+    """Storage and arithmetic of float networks: f16 needs a CPU with it (Raspberry Pi 5), bf16 stores only."""
+    light_mode: bool = True
+    """Free each layer's result when nothing needs it any more: less memory."""
+
+
+class Ncnn(Backend):
+    suffixes = (".param",)
+    priority = 70
+    options = NcnnOptions
+    modules = ("ncnn",)
+    install = "pip install 'piaccel[ncnn]'"
+
+    def refusal(self, path: Path) -> str:
+        if reason := super().refusal(path):
+            return reason
+        weights = path.with_suffix(".bin")
+        return "" if weights.exists() else f"its weights are missing: {weights.name} is not beside it"
+
+    def _probe(self) -> Availability:
+        import ncnn
+
+        return Availability(True, version=ncnn.__version__, devices=("CPU",))
+
+    def _load(self, path: Path, options: NcnnOptions) -> Session:
+        import ncnn
+
+        if unknown := _unknown_layer(ncnn, path):
+            raise ModelError(f"{path}: it holds the layer {unknown!r}, which ncnn does not know")
+        net = ncnn.Net()
+        settings = net.opt
+        settings.num_threads = options.thread_count
+        settings.use_vulkan_compute = False
+        settings.lightmode = options.light_mode
+        for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
+            setattr(settings, name, options.precision == "f16")
+        settings.use_bf16_storage = options.precision == "bf16"
+        weights = path.with_suffix(".bin")
+        if net.load_param(str(path)) != 0:
+            raise ModelError(f"{path}: it is truncated or damaged: not a valid ncnn .param file")
+        if net.load_model(str(weights)) != 0:
+            raise ModelError(f"{weights}: it is truncated, or does not belong to {path.name}")
+        return _Session(ncnn, net, options.input_size)
+
+
+class _Session(Session):
+    def __init__(self, ncnn: Any, net: Any, size: tuple[int, int] | None) -> None:
+        height, width = size or (None, None)
+        self.inputs = tuple(
+            TensorSpec(name, (1, None, height, width), np.dtype(np.float32), "NCHW") for name in net.input_names()
+        )
+        # Not even their rank is known before the first run.
+        self.outputs = tuple(TensorSpec(name, (1, None), np.dtype(np.float32)) for name in net.output_names())
+        self._fed = tuple(zip(net.input_names(), net.input_indexes(), strict=True))
+        self._given = tuple(zip(net.output_names(), net.output_indexes(), strict=True))
+        self._net = net
+        self._mat = ncnn.Mat
+
+    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        extractor = self._net.create_extractor()
+        for name, index in self._fed:
+            if extractor.input(index, self._mat(feeds[name][0])) != 0:
+                raise InferenceError(f"ncnn does not take input {name!r}")
+        outputs = {}
+        for name, index in self._given:
+            status, mat = extractor.extract(index)
+            if status != 0:
+                raise InferenceError(f"ncnn could not compute output {name!r} (status {status})")
+            outputs[name] = np.array(mat)[None]
+        return outputs
+
+    def _close(self) -> None:
+        self._net.clear()
+        del self._net
+
+
+def _unknown_layer(ncnn: Any, path: Path) -> str:
+    """The first layer type that this build of ncnn lacks; '' when it has all."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[2:]
+    for kind in dict.fromkeys(line.split()[0] for line in lines if line.strip()):
+        if ncnn.layer_to_index(kind) < 0:
+            return kind
+    return ""
