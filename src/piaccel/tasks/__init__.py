@@ -9,34 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from piaccel import plugins
+from piaccel.errors import OptionError
 from piaccel.frames import Geometry, Preprocess
+from piaccel.tasks._results import Classification as Classification
+from piaccel.tasks._results import Detections as Detections
+from piaccel.tasks._results import Keypoints as Keypoints
+from piaccel.tasks._results import Mask as Mask
+from piaccel.tasks._results import Result as Result
 from piaccel.tensors import Array, TensorSpec
-
-Image = NDArray[np.uint8]
-
-
-class Result(ABC):
-    """What a model says about one frame."""
-
-    kind: ClassVar[str]
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain data that JSON can hold; boxes and points in frame pixels."""
-
-    @abstractmethod
-    def lines(self) -> list[str]:
-        """Return the result as text, one finding a line, best first."""
-
-    @abstractmethod
-    def draw(self, image: Image) -> Image:
-        """Return a copy of the uint8 RGB ``image`` with the result drawn on it."""
 
 
 class Task(ABC):
@@ -75,3 +58,30 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> type[Task]:
     """Return the family called ``name``. Raises OptionError when there is none."""
     return plugins.load("tasks", name, Task)  # type: ignore[type-abstract]
+
+
+def recognise(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str | None:
+    """Return the family whose outputs these look like, None when no family or more than one would do."""
+    found = [name for name in names() if get(name).recognises(inputs, outputs)]
+    return found[0] if len(found) == 1 else None
+
+
+def resolve(wanted: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str:
+    """Return the family that ``wanted`` means for these outputs: a family's name, or a kind such as "detection".
+
+    Raises OptionError when there is no such family or kind, or no family of that kind recognises the outputs.
+    """
+    if wanted in names():
+        return wanted
+    families = [name for name in names() if get(name).kind == wanted]
+    if not families:
+        kinds = {get(name).kind for name in names()}
+        raise OptionError(f"no task is called {wanted!r}", hint=f"choose from {', '.join(sorted({*names(), *kinds}))}")
+    found = [name for name in families if get(name).recognises(inputs, outputs)]
+    if len(found) == 1 or len(families) == 1:
+        return (found or families)[0]
+    shapes = ", ".join(f"{spec.name} {spec.shape_text}" for spec in outputs)
+    raise OptionError(
+        f"the outputs ({shapes}) fit {len(found) or 'no'} family of {wanted}",
+        hint=f"name the family: {', '.join(found or families)}",
+    )
