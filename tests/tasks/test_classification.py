@@ -31,7 +31,7 @@ def test_probabilities_are_taken_as_they_are_best_first() -> None:
 @pytest.mark.parametrize("logits", [[2.0, -1.0, 0.5, 7.0], [0.2, 0.1, 0.9, 0.8], [800.0, 900.0, 0.0, -900.0]])
 def test_logits_go_through_softmax(logits: list[float]) -> None:
     exact = np.exp(np.array(logits) - max(logits))
-    np.testing.assert_allclose(decode([logits]).scores, exact / exact.sum(), rtol=1e-5)
+    np.testing.assert_allclose(decode([logits]).scores, exact / exact.sum(), rtol=1e-5, atol=1e-30)
 
 
 def test_an_8_bit_output_whose_rounding_does_not_sum_to_1_is_still_probabilities() -> None:
@@ -82,7 +82,11 @@ def test_several_outputs_are_no_classification() -> None:
 
 def test_raw_pixels_pass_straight_into_a_quantized_input() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    for dtype, scale, zero_point, flip in (("uint8", 1 / 128, 128, 0), ("uint8", 2 / 255, 127, 0), ("int8", 2 / 255, -1, 0x80)):
+    for dtype, scale, zero_point, flip in (
+        ("uint8", 1 / 128, 128, 0),
+        ("uint8", 2 / 255, 127, 0),
+        ("int8", 2 / 255, -1, 0x80),
+    ):
         spec = TensorSpec("x", (1, 8, 8, 3), np.dtype(dtype), "NHWC", Quantization((scale,), (zero_point,)))
         tensor, _ = ClassificationTask.usual_preprocess(spec)(pixels)
         np.testing.assert_array_equal(tensor.view(np.uint8)[0] ^ flip, pixels)
