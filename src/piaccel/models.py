@@ -15,7 +15,7 @@ from piaccel import backends, bundles, config, tasks
 from piaccel.backends import Session
 from piaccel.bundles import Bundle, Variant
 from piaccel.errors import ModelError, OptionError, UnavailableError
-from piaccel.frames import Colour, Frame, Geometry, Preprocess, Resize
+from piaccel.frames import Colour, Frame, Geometry, Preprocess, Preprocessor, Resize
 from piaccel.tensors import Array, TensorSpec
 
 __all__ = ["Bundle", "Model", "Overrides", "Variant", "candidates", "load", "open_model"]
@@ -71,7 +71,8 @@ class Model:
         outputs = self._learn_outputs(overrides)
         self.task = self._choose_task(overrides, outputs)
         self.preprocessing = self._choose_preprocess(overrides)
-        self._prepare = self.preprocessing.bind()
+        self._prepare = Preprocessor(self.preprocessing)
+        self._tensor = np.empty(self.preprocessing.shape, self.preprocessing.dtype)
         self._quantized = {
             spec.name: spec.quantization
             for spec in session.outputs
@@ -94,8 +95,8 @@ class Model:
 
     def preprocess(self, image: NDArray[np.uint8]) -> tuple[dict[str, Array], Geometry]:
         """Return the session's feeds; the input buffer is the model's own and is overwritten by the next call."""
-        tensor, geometry = self._prepare(image)
-        return {self._input.name: tensor}, geometry
+        _, geometry = self._prepare(image, self._tensor)
+        return {self._input.name: self._tensor}, geometry
 
     def infer(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the network and return its outputs, dequantized to float32 where they are quantized."""
@@ -135,15 +136,15 @@ class Model:
         options = dict(overrides.task_options or {})
         if overrides.task is None and self.bundle.task is not None:
             return _with_options(self.bundle.task, options)
-        wanted = overrides.task
-        if wanted in tasks.names():
-            return config.options(tasks.get(wanted), (), **options)
-        family = tasks.recognise(self.session.inputs, outputs, kind=wanted)
+        inputs = self.session.inputs
+        if overrides.task is not None:
+            return config.options(tasks.get(tasks.resolve(overrides.task, inputs, outputs)), (), **options)
+        family = tasks.recognise(inputs, outputs)
         if family is None:
             shapes = ", ".join(f"{spec.name} {spec.shape_text}" for spec in outputs)
             raise ModelError(
-                f"{self.variant.path}: outputs {shapes} do not look like {wanted or 'any task piaccel knows'}",
-                hint=f"name the family with --task, one of {', '.join(tasks.names())}",
+                f"{self.variant.path}: outputs {shapes} do not look like any task piaccel knows",
+                hint=f"name the task with --task, one of {', '.join(tasks.names())}",
             )
         self.guesses.append(f"task {family} (from the outputs)")
         return config.options(tasks.get(family), (), **options)
