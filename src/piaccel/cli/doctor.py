@@ -1,0 +1,123 @@
+"""``piaccel doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from piaccel.cli import _options as options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from piaccel.device.doctor import Report
+    from piaccel.device.findings import Finding, Runtime
+
+_COLOURS = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
+_WORDS_COLUMN = 11
+
+
+def doctor(json: options.Json = False, root: options.Root = Path("/")) -> None:
+    """Say what this machine is and what is wrong with it, each problem with its cure; exit code 1 for a problem.
+
+    Example: piaccel doctor --json
+    """
+    from piaccel.device.doctor import diagnose
+
+    report = diagnose(root, _runtimes())
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2).decode())
+    else:
+        from rich.console import Console
+
+        _print(Console(highlight=False), report)
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+def _runtimes() -> list[Runtime]:
+    """Probe every backend, side by side: each probe is a child process."""
+    import importlib.util
+    from concurrent.futures import ThreadPoolExecutor
+
+    from piaccel import backends
+    from piaccel.device.findings import Runtime
+
+    def probe(name: str) -> Runtime:
+        backend = backends.get(name)
+        found = backend.probe()
+        installed = any(importlib.util.find_spec(module.partition(".")[0]) for module in backend.modules)
+        return Runtime(name, found.ok, installed, found.reason, found.hint, found.version)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(probe, backends.names()))
+
+
+def _print(console: Console, report: Report) -> None:
+    """Print the troubles, the facts by section, the notes, and the verdict last, where the eye rests."""
+    for finding in report.of("problem", "warning"):
+        _print_trouble(console, finding)
+    _print_facts(console, report)
+    for finding in report.of("note"):
+        _print_note(console, finding)
+    _print_verdict(console, report)
+
+
+def _print_verdict(console: Console, report: Report) -> None:
+    problems, warnings, notes = (len(report.of(severity)) for severity in ("problem", "warning", "note"))
+    counts = [_count(problems, "problem"), _count(warnings, "warning"), _count(notes, "note")]
+    counted = ", ".join(text for text in counts if text)
+    if problems or warnings:
+        console.print(counted[0].upper() + counted[1:] + ".", style=_COLOURS["problem" if problems else "warning"])
+    else:
+        console.print("Healthy" + (f" ({counted})." if counted else "."), style="green")
+
+
+def _print_trouble(console: Console, finding: Finding) -> None:
+    style = _COLOURS[finding.severity]
+    _print_words(console, finding.severity, finding.what, style, "bold")
+    _print_words(console, "why", finding.why)
+    _print_words(console, "cure", finding.fix)
+    _print_command(console, finding.command)
+    console.print()
+
+
+def _print_note(console: Console, finding: Finding) -> None:
+    text = f"{finding.what}. {finding.fix}" if finding.fix else finding.what
+    _print_words(console, "note", text, _COLOURS["note"])
+    _print_command(console, finding.command)
+
+
+def _print_facts(console: Console, report: Report) -> None:
+    section = ""
+    for finding in report.of("ok"):
+        _print_words(console, "" if finding.section == section else finding.section, finding.what, "bold")
+        section = finding.section
+    console.print()
+
+
+def _print_words(console: Console, label: str, words: str, label_style: str = "dim", style: str = "") -> None:
+    """A label and words that wrap within their own column."""
+    import textwrap
+
+    from rich.text import Text
+
+    for line in textwrap.wrap(words, max(20, console.width - _WORDS_COLUMN), break_on_hyphens=False):
+        console.print(Text.assemble((label.ljust(_WORDS_COLUMN), label_style), (line, style)), soft_wrap=True)
+        label = ""
+
+
+def _print_command(console: Console, command: str) -> None:
+    """A command stays on one line, however long: what is copied has to run."""
+    from rich.text import Text
+
+    for line in command.splitlines():
+        console.print(Text(" " * _WORDS_COLUMN + line, style="green"), soft_wrap=True)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}" if number else ""

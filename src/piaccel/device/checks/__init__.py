@@ -1,0 +1,1 @@
+"""What ``doctor`` checks: a function takes the Subject and yields Findings; a file holds those of one matter."""

@@ -1,0 +1,91 @@
+"""The firmware's configuration file, ``config.txt``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from piaccel.device.findings import Finding, Subject
+
+_SETTING = re.compile(r"(\w+)\s*=\s*(.*)")
+_USUAL_GPU_MIB = 76
+
+
+def missing(subject: Subject) -> Iterator[Finding]:
+    """No configuration file where the system keeps it."""
+    found = [name for name in ("boot/firmware/config.txt", "boot/config.txt") if subject.tree.path(name).exists()]
+    if subject.board.is_pi and not found and subject.tree.path("boot").is_dir():
+        yield Finding(
+            "OS",
+            "warning",
+            "there is no /boot/firmware/config.txt",
+            "The boot partition is not mounted: settings and kernel updates do not reach the firmware.",
+            "Mount it.",
+            "sudo mount /boot/firmware",
+        )
+
+
+def stale(subject: Subject) -> Iterator[Finding]:
+    """Settings in the file that nothing reads since Bookworm."""
+    old = subject.tree.path("boot/config.txt")
+    if old.is_symlink() or not subject.tree.path("boot/firmware/config.txt").exists():
+        return
+    settings = [line for line in _lines(subject.tree.text("boot/config.txt")) if _SETTING.match(line)]
+    if settings:
+        yield Finding(
+            "OS",
+            "warning",
+            f"/boot/config.txt has settings ({settings[0]}) that nothing reads",
+            "Since Bookworm the file is /boot/firmware/config.txt; many instructions still name the old one.",
+            "Move what you need, then remove the old file.",
+            "diff /boot/config.txt /boot/firmware/config.txt",
+        )
+
+
+def gpu_memory(subject: Subject) -> Iterator[Finding]:
+    """``gpu_mem`` for the CPU's work: harmful, or without effect."""
+    name = subject.boot.lstrip("/") + "/config.txt"
+    for key, value in _settings(subject, name):
+        if key != "gpu_mem" and not re.fullmatch(r"gpu_mem_(256|512|1024)", key):
+            continue
+        pi5 = subject.board.soc == "BCM2712"
+        if not pi5 and (not value.isdecimal() or int(value) <= _USUAL_GPU_MIB):
+            continue
+        yield Finding(
+            "memory",
+            "note" if pi5 else "warning",
+            f"{key}={value} in config.txt " + ("has no effect on this board" if pi5 else "takes memory from the CPU"),
+            "It is a legacy option: neither the camera nor inference gains from it, and a large value can harm "
+            "(RP docs, memory.adoc).",
+            "Comment it out, then reboot.",
+            f"sudo sed -i 's/^{key}\\b/#&/' {subject.boot}/config.txt",
+        )
+
+
+def _settings(subject: Subject, name: str) -> Iterator[tuple[str, str]]:
+    """The settings that hold for this board: a filter such as [pi4] lasts until the next one."""
+    applies = True
+    for line in _lines(subject.tree.text(name)):
+        if line.startswith("["):
+            applies = _applies(subject, line.strip("[]").lower())
+        elif applies and (found := _SETTING.match(line)):
+            yield found[1], found[2].strip()
+
+
+def _applies(subject: Subject, filter_name: str) -> bool:
+    model, soc = subject.board.model or "", subject.board.soc
+    zero = "Zero" in model
+    return {
+        "all": True,
+        "pi5": soc == "BCM2712",
+        "pi4": soc == "BCM2711",
+        "pi3": soc == "BCM2837" and not zero,
+        "pi3+": "Plus" in model,
+        "pi0": zero,
+        "pi02": "Zero 2" in model,
+    }.get(filter_name, False)
+
+
+def _lines(text: str | None) -> list[str]:
+    lines = [line.partition("#")[0].strip() for line in (text or "").splitlines()]
+    return [line for line in lines if line]

@@ -1,0 +1,61 @@
+"""``piaccel doctor`` as a user sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from piaccel.cli import main
+from piaccel.testing.fake_board import FakeBoard
+
+
+@pytest.fixture(autouse=True)
+def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+
+def test_a_healthy_board_ends_with_the_word_and_exit_code_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = FakeBoard(tmp_path / "pi", "pi5", os="trixie").root
+    assert main(["doctor", "--root", str(root)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("board      Raspberry Pi 5 Model B Rev 1.0")
+    assert "Healthy (" in printed.splitlines()[-1]
+
+
+def test_a_throttled_board_begins_with_the_problem_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = FakeBoard(tmp_path / "pi", "pi4", os="trixie", state="throttled").root
+    assert main(["doctor", "--root", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("problem    the CPU is slowed down now: clock capped")
+    assert lines[-1].startswith("1 problem")
+
+
+def test_words_wrap_and_commands_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = FakeBoard(tmp_path / "pi", "pi5").root
+    main(["doctor", "--root", str(root)])
+    lines = capsys.readouterr().out.splitlines()
+    command = "echo performance | sudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
+    assert " " * 11 + command in lines
+    shell = ("echo", "printf", "sudo")
+    assert all(len(line) <= 60 and line == line.rstrip() for line in lines if not line.strip().startswith(shell))
+
+
+def test_the_root_may_come_from_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIACCEL_ROOT", str(FakeBoard(tmp_path / "pi", "zero2w").root))
+    assert main(["doctor", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["board"]["model"] == "Raspberry Pi Zero 2 W Rev 1.0"
+    assert document["schema"] == "piaccel.doctor/1"
+    assert {"litert", "onnxruntime", "openvino", "opencv", "ncnn"} <= {each["name"] for each in document["runtimes"]}
+
+
+def test_a_root_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--root", str(tmp_path / "nowhere")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"piaccel: error: {tmp_path / 'nowhere'}: no such folder to read a board from"
