@@ -21,6 +21,7 @@ MAX_BYTES = 2**31 - 1
 _NUMPY = {"FLOAT": "float32", "DOUBLE": "float64", "INT4": "int8", "UINT4": "uint8"}
 _WEIGHTS = {"FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT8", "UINT8", "INT4", "UINT4"}
 _ITEM_BYTES = {"FLOAT": 4, "INT32": 4, "INT64": 8, "DOUBLE": 8, "FLOAT16": 2, "BFLOAT16": 2, "INT8": 1, "UINT8": 1}
+_MAX_RANK = 16
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _SMALL = 64
 """Constants with at most this many elements may state shapes, so shape inference gets their values."""
@@ -114,6 +115,8 @@ class _Reader:
         """Return the bytes of weights in other files. Raises ModelError when weights are missing or cut off."""
         files: set[Path] = set()
         for tensor in self.constants.values():
+            if len(tensor.dims) > _MAX_RANK or min(tensor.dims, default=0) < 0:
+                raise ModelError(f"{self.path} is damaged: the weights {tensor.name!r} have an impossible shape")
             if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
                 where = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
                 file = (self.path.parent / where).resolve()
@@ -234,7 +237,7 @@ def _name(node: Any) -> str:
 
 
 def _dims(value: Any) -> Shape:
-    dims = value.type.tensor_type.shape.dim
+    dims = value.type.tensor_type.shape.dim[:_MAX_RANK]
     return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in dims)
 
 
