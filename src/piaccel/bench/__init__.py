@@ -19,7 +19,7 @@ STAGES = ("decode", "preprocess", "inference", "postprocess")
 class Series:
     """A sensor read through one repeat; None where it could not be read.
 
-    ``at_ns`` is since the start of the whole benchmark (CLOCK_MONOTONIC), so the series of all repeats lie on one time line.
+    ``at_ns`` is since the start of the whole benchmark (CLOCK_MONOTONIC): the series of all repeats lie on one time line.
     """
 
     name: str
@@ -118,7 +118,8 @@ class Report:
     environment: dict[str, Any]
     """Fingerprint: board, OS, kernel, page size, governor, Python and runtime versions."""
     conditions: dict[str, Any]
-    """What was asked for: scenario, duration_s, repeats, min_queries, images, inputs (in words), seed, latency_bound_ms."""
+    """What was asked for: scenario, metric, duration_s, repeats, min_queries, threads, images, inputs (in words), seed,
+    latency_bound_ms."""
     measurements: list[Measurement]
     reference: str = ""
     """backend and variant whose outputs the others were compared with, as "backend/variant"."""
