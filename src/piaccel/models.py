@@ -160,7 +160,7 @@ class Model:
             base = type(self.task).usual_preprocess(spec)
         chosen = overrides.apply(base).for_input(self._input)
         if stated is None:
-            self.guesses.extend(_guessed(chosen, overrides))
+            self.guesses.extend(_guessed(chosen, self._input, overrides))
         return chosen
 
 
@@ -299,13 +299,14 @@ def _fixed_shape(variant: Variant, spec: TensorSpec, size: tuple[int, int] | Non
     return (batch or 1, *(3 if channels is None else channels for channels in rest))
 
 
-def _guessed(preprocess: Preprocess, overrides: Overrides) -> Iterator[str]:
-    if overrides.size is None:
+def _guessed(preprocess: Preprocess, spec: TensorSpec, overrides: Overrides) -> Iterator[str]:
+    """Say what no file and no caller told: not the size that the input states, nor how 8-bit inputs take pixels."""
+    if overrides.size is None and None in (spec.image_size or ()):
         yield f"size {preprocess.size[0]}x{preprocess.size[1]}"
     if overrides.colour is None:
         yield f"colour {preprocess.colour}"
     if overrides.resize is None:
         yield f"resize {preprocess.resize}"
-    if overrides.mean is None or overrides.std is None:
+    if spec.dtype.kind == "f" and (overrides.mean is None or overrides.std is None):
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocess.mean, preprocess.std))
-        yield f"mean {mean}; std {std}"
+        yield f"mean {mean}, std {std}"
