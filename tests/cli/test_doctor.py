@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from piaccel.cli import main
+from piaccel.testing.__main__ import main as write_board
 from piaccel.testing.fake_board import FakeBoard
 
 
@@ -59,3 +62,32 @@ def test_a_root_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.Cap
     assert main(["doctor", "--root", str(tmp_path / "nowhere")]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"piaccel: error: {tmp_path / 'nowhere'}: no such folder to read a board from"
+
+
+def without_runtimes(lines: list[str]) -> list[str]:
+    """The lines without the section that depends on what is installed."""
+    kept: list[str] = []
+    section = ""
+    for line in lines:
+        section = line[:11].strip() or section
+        if section != "runtimes":
+            kept.append(line)
+    return kept
+
+
+def test_the_page_shows_what_the_command_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for runtime in ("ncnn", "onnxruntime", "openvino"):  # a missing one is a note, and rightly so
+        if importlib.util.find_spec(runtime) is None:
+            pytest.skip(f"the page was made with {runtime} installed")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/doctor.md").read_text()
+    shown = re.findall(r"(?ms)^\$ python -m piaccel.testing (.+?)\n.+?\n\$ piaccel (doctor .+?)\n(.+?)```", page)
+    assert len(shown) == 3
+    for make, command, output in shown:
+        assert write_board(make.split()) == 0
+        capsys.readouterr()
+        main(command.split())
+        assert without_runtimes(capsys.readouterr().out.splitlines()) == without_runtimes(output.splitlines())

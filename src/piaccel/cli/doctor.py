@@ -64,6 +64,8 @@ def _print(console: Console, report: Report) -> None:
     _print_facts(console, report)
     for finding in report.of("note"):
         _print_note(console, finding)
+    if report.of("note"):
+        console.print()
     _print_verdict(console, report)
 
 

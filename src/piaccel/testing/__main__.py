@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PiaccelError, OSError) as error:
         sys.stderr.write(f"piaccel.testing: {error}\n")
         return 2
-    sys.stdout.write(f"{made.root}: a {given.state} {given.kind}; try: piaccel doctor --root {made.root}\n")
+    sys.stdout.write(f"{made.root}: {given.kind}, {given.state}; try: piaccel doctor --root {made.root}\n")
     return 0
 
 

@@ -102,7 +102,7 @@ def runtimes(subject: Subject) -> Iterator[Finding]:
         return
     working = [f"{each.name} {each.version or ''}".strip() for each in subject.runtimes if each.ok]
     if working:
-        whose = "" if subject.tree.live else " (of this Python, not of the root's)"
+        whose = "" if subject.tree.live else " (this Python's)"
         yield Finding("runtimes", "ok", ", ".join(working) + whose)
     else:
         yield Finding(
