@@ -19,7 +19,7 @@ STAGES = ("decode", "preprocess", "inference", "postprocess")
 class Series:
     """A sensor read through one repeat; None where it could not be read.
 
-    ``at_ns`` is since the start of the whole benchmark (CLOCK_MONOTONIC): the series of all repeats lie on one time line.
+    ``at_ns`` is since the start of the whole benchmark (CLOCK_MONOTONIC): the repeats lie on one time line.
     """
 
     name: str

@@ -38,14 +38,8 @@ def cost(row: Measurement) -> float | None:
         rate = row.server["rate_per_s"] if row.server else None
         return 1e3 / rate if rate else None
     if row.scenario == "offline":
-        return 1e3 / throughput(row)
+        return 1e3 / numbers.fps
     return numbers.latency.p50_ms / row.samples_per_query
-
-
-def throughput(row: Measurement) -> float:
-    """Samples per second of wall time, all repeats together."""
-    samples = row.samples_per_query * sum(len(repeat.latency_ns) for repeat in row.repeats)
-    return samples / (sum(repeat.duration_ns for repeat in row.repeats) / 1e9)
 
 
 def sentence(report: Report) -> str:
@@ -79,7 +73,7 @@ def _speed(row: Measurement) -> str:
         bound = row.server["latency_bound_ns"] / 1e6
         return f"{row.server['rate_per_s']:.4g} queries per second with 99 % answered within {bound:g} ms"
     if row.scenario == "offline":
-        return f"{throughput(row):.4g} samples per second"
+        return f"{numbers.fps:.4g} samples per second"
     query = f" for a query of {row.samples_per_query}" if row.samples_per_query > 1 else ""
     return f"{numbers.latency.p50_ms:.3g} ms median{query} (p90 {numbers.latency.p90_ms:.3g} ms)"
 
@@ -94,9 +88,7 @@ def _lead(best: Measurement, second: Measurement, report: Report) -> str:
 
 
 def _same(best: Measurement, other: Measurement) -> bool:
-    """Whether latencies could be equal for all that was measured; rates are single numbers without a test."""
-    if best.scenario in ("server", "offline"):
-        return False
+    """Whether both could be equally fast for all that was measured."""
     found = difference(best, other)
     return found is not None and not found.significant
 

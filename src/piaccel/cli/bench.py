@@ -1,0 +1,130 @@
+"""``piaccel bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piaccel.cli import _options as options
+from piaccel.errors import OptionError
+
+if TYPE_CHECKING:
+    from piaccel.bench import Report
+
+
+def bench(
+    model: options.ModelArgument,
+    backend: Annotated[str, typer.Option("--backend", "-b", help="all, or backends' names with commas.")] = "all",
+    variant: Annotated[str | None, typer.Option(help="Only these variants of the bundle, with commas.")] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option("--threads", "-t", metavar="N,...", help="CPU threads, with commas; one a core if not."),
+    ] = None,
+    image: Annotated[
+        list[Path], typer.Option(help="A picture to feed, and to measure end to end with; may be repeated.")
+    ] = [],  # noqa: B006 - typer copies it
+    scenario: Annotated[
+        str, typer.Option(help="single-stream, multi-stream, offline or server (after MLPerf LoadGen).")
+    ] = "single-stream",
+    duration: Annotated[float, typer.Option(metavar="S", help="Seconds that each repeat measures at least.")] = 3.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Fresh processes for each row.")] = 3,
+    latency_bound: Annotated[
+        float | None, typer.Option(metavar="MS", help="Scenario server: 99 % must be answered within this.")
+    ] = None,
+    option: options.BackendOptions = [],  # noqa: B006
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report, every sample included.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page of its own.")] = None,
+    task: options.TaskName = None,
+    labels: options.Labels = None,
+    size: options.Size = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    colour: options.Colour = None,
+    resize: options.Resize = None,
+    root: options.Root = Path("/"),
+) -> None:
+    """Measure a model in every runtime that can open it: which is fastest, is it right, can the number be trusted?
+
+    Example: piaccel bench demo/bundle --image demo/images/good.jpg --threads 1,2 --html report.html
+    """
+    for target in (json, html):
+        if target is not None and target.is_dir():
+            raise OptionError(f"{target} is a folder, the report is a file")
+    report = _measure(
+        model,
+        backends=None if backend == "all" else _names(backend),
+        variants=_names(variant) if variant else None,
+        threads=_counts(threads) if threads else None,
+        scenario=scenario,
+        images=image,
+        duration_s=duration,
+        repeats=repeats,
+        latency_bound_ms=latency_bound,
+        options=option,
+        root=root,
+        **options.overrides(task, labels, size, mean, std, colour, resize),
+    )
+    _write(report, json, html)
+    _show(report)
+    if report.interrupted:
+        raise typer.Exit(130)
+    if not any(row.repeats for row in report.measurements):
+        raise typer.Exit(1)
+
+
+def _measure(model: Path, **arguments: Any) -> Report:
+    """Run the benchmark under a progress bar, where somebody is there to see it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from piaccel.bench.run import Progress as Step
+    from piaccel.bench.run import benchmark
+
+    console = Console(stderr=True)
+    columns = (BarColumn(24), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        shown = bar.add_task("looking at the model and the runtimes", total=None)
+
+        def tell(step: Step) -> None:
+            bar.update(shown, completed=step.done, total=step.total, description=step.text)
+
+        return benchmark(model, progress=tell, **arguments)
+
+
+def _write(report: Report, json: Path | None, html: Path | None) -> None:
+    if json is not None:
+        from piaccel.bench.report import write
+
+        write(report, json)
+    if html is not None:
+        from piaccel.bench.html import render
+        from piaccel.files import write_atomic
+
+        write_atomic(html, render(report))
+    for path in (json, html):
+        if path is not None:
+            typer.echo(f"wrote {path}", err=True)
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+
+    from piaccel.cli import _bench_table as table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, 160))  # a file or a pipe has no edge to wrap at
+    table.show(report, console)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _counts(text: str) -> list[int]:
+    names = _names(text)
+    if not names or not all(name.isdecimal() for name in names):
+        raise OptionError(f"--threads {text!r} is not a list of numbers", hint="write it as --threads 1,2,4")
+    return [int(name) for name in names]
