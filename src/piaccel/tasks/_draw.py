@@ -33,7 +33,7 @@ class Canvas:
         self.height, self.width = self.image.shape[:2]
         side = (self.height * self.width) ** 0.5
         self.line = max(1, round(side / 350))
-        self._text_scale = max(0.36, side / 1500)
+        self._text_scale = max(0.42, side / 1200)
         self._text_line = max(1, round(self._text_scale * 1.7))
         self._pad = max(2, round(self._text_scale * 7))
 

@@ -33,3 +33,12 @@ def fit_labels(labels: Sequence[str], classes: int) -> Sequence[str]:
         f"{len(labels)} labels do not fit an output of {classes} classes",
         hint=f"give a label file with {classes} lines",
     )
+
+
+def cover(labels: Sequence[str], class_id: Array) -> None:
+    """Raise ModelError when there are labels, but too few for the classes found."""
+    if labels and class_id.size and (highest := int(class_id.max())) >= len(labels):
+        raise ModelError(
+            f"{len(labels)} labels do not fit an output with class number {highest}",
+            hint=f"give a label file with at least {highest + 1} lines",
+        )
