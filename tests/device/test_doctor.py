@@ -359,6 +359,12 @@ def test_googles_pycoral_is_left_alone(board: MakeBoard) -> None:
     assert trouble(made.root) == []
 
 
+def test_what_a_broken_uninstall_left_behind_is_passed_over(board: MakeBoard) -> None:
+    made = board()
+    made.write("usr/local/lib/python3.11/dist-packages/pycoral-0.2.0.dist-info/RECORD", "")
+    assert trouble(made.root) == []
+
+
 def test_tflite_runtime_without_its_successor_is_a_warning(board: MakeBoard) -> None:
     made = board()
     made.install("tflite-runtime", "2.14.0")
