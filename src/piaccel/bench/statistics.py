@@ -101,12 +101,18 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """How a new measurement's latency compares with an old one's."""
+    """How long a new measurement took, beside an old one."""
 
-    ratio: float
-    """New over old, of the geometric means of what the repeats took: 1.10 is 10 % slower."""
+    old_ms: float
+    """Geometric mean over the repeats of what ``COMPARED`` names."""
+    new_ms: float
     interval: Interval | None
-    """None where one side has a single repeat: how much processes differ is then unknown."""
+    """Of the ratio. None where one side has a single repeat: how much processes differ is then unknown."""
+
+    @property
+    def ratio(self) -> float:
+        """New over old: 1.10 is 10 % slower."""
+        return self.new_ms / self.old_ms
 
     @property
     def significant(self) -> bool:
@@ -161,9 +167,9 @@ def difference(old: Measurement, new: Measurement) -> Difference | None:
     before, after = np.log(_levels(old)), np.log(_levels(new))
     if not len(before) or not len(after):
         return None
-    shift = float(after.mean() - before.mean())
+    old_ms, new_ms = (math.exp(float(logs.mean())) / 1e6 for logs in (before, after))
     if len(before) < 2 or len(after) < 2:
-        return Difference(math.exp(shift), None)
+        return Difference(old_ms, new_ms, None)
     errors = [float(logs.var(ddof=1)) / len(logs) for logs in (before, after)]
     error = sum(errors)
     margin = 0.0
@@ -171,7 +177,8 @@ def difference(old: Measurement, new: Measurement) -> Difference | None:
         freedom = error**2 / (errors[0] ** 2 / (len(before) - 1) + errors[1] ** 2 / (len(after) - 1))
         margin = t_quantile(freedom) * math.sqrt(error)
     method = f"Welch's t on log {COMPARED[new.scenario]} of {len(before)} and {len(after)} repeats"
-    return Difference(math.exp(shift), Interval(math.exp(shift - margin), math.exp(shift + margin), method))
+    ratio = new_ms / old_ms
+    return Difference(old_ms, new_ms, Interval(ratio * math.exp(-margin), ratio * math.exp(margin), method))
 
 
 def t_quantile(freedom: float) -> float:

@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from piaccel import chatter
-from piaccel.errors import InputError, NotFoundError, OptionError, PiaccelError
+from piaccel.errors import ConditionsError, InputError, NotFoundError, OptionError, PiaccelError
 from piaccel.version import __version__
 
-_USAGE_ERRORS = (InputError, NotFoundError, OptionError)
+_USAGE_ERRORS = (ConditionsError, InputError, NotFoundError, OptionError)
 
 
 def build() -> typer.Typer:
