@@ -81,7 +81,8 @@ def _best(scores: Array, geometry: Geometry) -> Array:
     height, width = geometry.model_size
     if scores.shape[0] < height:
         scores = cv2.resize(np.ascontiguousarray(scores, np.float32), (width, height))
-    return scores.argmax(axis=2).astype(np.uint8 if scores.shape[2] <= 256 else np.uint16)
+    best: Array = scores.argmax(axis=2).astype(np.uint8 if scores.shape[2] <= 256 else np.uint16)
+    return best
 
 
 def _numbers(output: Array) -> Array:
@@ -95,7 +96,7 @@ def _numbers(output: Array) -> Array:
 
 
 def _to_frame(class_id: Array, geometry: Geometry) -> Array:
-    """Return (h, w) class numbers at the frame's size, each pixel the nearest; what the model did not see is class 0."""
+    """Return the class numbers at the frame's size, each pixel the nearest; what the model did not see is class 0."""
     import cv2
 
     rows, columns = (

@@ -28,7 +28,7 @@ class SsdTask(Task):
     threshold: float = 0.4
     """Boxes below this score are left out."""
     class_offset: int = 0
-    """Added to the graph's class numbers to get the label's: 1 for a label file with a background that the graph omits."""
+    """Added to the graph's class numbers to get the label's."""
     limit: int = 100
     """At most so many boxes."""
 

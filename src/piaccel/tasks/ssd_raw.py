@@ -94,7 +94,8 @@ def priors(size: tuple[int, int], strides: Numbers, min_boxes: tuple[Numbers, ..
         cells = np.broadcast_to(centres[:, np.newaxis], (len(centres), len(sides), 2))
         maps.append(np.concatenate((cells, np.broadcast_to(squares, cells.shape)), axis=2).reshape(-1, 4))
     width_height = np.array((size[1], size[0]) * 2)
-    return np.clip(np.concatenate(maps), 0, width_height).astype(np.float32)
+    clipped: NDArray[np.float32] = np.clip(np.concatenate(maps), 0, width_height).astype(np.float32)
+    return clipped
 
 
 def _are_corners(boxes: Array) -> bool:
