@@ -51,9 +51,8 @@ class Packages:
 def _read(folders: list[Path] | None, apt: Path) -> dict[str, Package]:
     packages: dict[str, Package] = {}
     for found in distributions() if folders is None else distributions(path=[str(folder) for folder in folders]):
-        name = found.metadata.get("Name")
-        if name:  # a folder left behind by a broken uninstall has none
-            key = re.sub(r"[-_.]+", "-", name).lower()
+        if "Name" in found.metadata:  # a folder left behind by a broken uninstall has none
+            key = re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower()
             packages.setdefault(key, Package(found.version, Path(str(found.locate_file(""))) == apt))
     return packages
 
