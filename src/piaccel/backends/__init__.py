@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from piaccel import chatter, isolation, plugins
+from piaccel.backends import _diagnosis
 from piaccel.backends._remedies import crash_remedy, import_remedy
 from piaccel.errors import (
     CrashError,
@@ -25,12 +26,16 @@ from piaccel.errors import (
     InferenceError,
     InputError,
     ModelError,
+    NotFoundError,
     OptionError,
     PiaccelError,
     UnavailableError,
 )
 from piaccel.files import existing
 from piaccel.tensors import Array, TensorSpec
+
+if TYPE_CHECKING:
+    from piaccel.formats import Network
 
 PROBE_TIMEOUT_S = 60.0
 
@@ -126,8 +131,8 @@ class Session(ABC):
 class Backend(ABC):
     """One way to run a network.
 
-    A backend's file defines one subclass with these class attributes, ``_probe`` and ``_load``;
-    ``refusal`` where looking at the file's name is not enough.
+    A backend's file defines one subclass with these class attributes, ``_probe`` and ``_load``; ``looks_into`` and
+    ``_refuses`` where the file's name does not tell whether it can be opened.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -139,6 +144,8 @@ class Backend(ABC):
     """The Python modules that can provide the runtime, best first; any one of them is enough."""
     install: ClassVar[str]
     """The exact command that installs the runtime."""
+    looks_into: ClassVar[tuple[str, ...]] = ()
+    """Those suffixes whose files ``refusal`` reads, to ask ``_refuses``."""
     crash_hint: ClassVar[str] = ""
     """What is known to kill this runtime while it is imported."""
 
@@ -148,9 +155,20 @@ class Backend(ABC):
 
     def refusal(self, path: Path) -> str:
         """Return why this backend cannot open the file ('' when it can), without loading the runtime."""
-        if path.name.lower().endswith(self.suffixes):
+        if not path.name.lower().endswith(self.suffixes):
+            return f"{self.name} opens {', '.join(self.suffixes)} files"
+        if not path.name.lower().endswith(self.looks_into):
             return ""
-        return f"{self.name} opens {', '.join(self.suffixes)} files"
+        try:
+            return self._refuses(_diagnosis.network(path))
+        except (ModelError, NotFoundError) as error:
+            return str(error).removeprefix(f"{path} ")
+        except UnavailableError:  # what reads the format is not installed: the runtime may know better
+            return ""
+
+    def _refuses(self, network: Network) -> str:
+        """Return why a readable network cannot run here, '' when it may."""
+        return _diagnosis.EDGETPU if network.edgetpu else ""
 
     def accepts(self, path: Path) -> bool:
         return not self.refusal(path)
@@ -187,7 +205,7 @@ class Backend(ABC):
         path = existing(path)
         chosen = self._own(options)
         if reason := self.refusal(path):
-            raise ModelError(f"{path}: {reason}")
+            raise _diagnosis.of(path, self) or ModelError(f"{path}: {reason}")
         if not self.installed():
             raise UnavailableError(
                 f"{self.name} needs {' or '.join(self.modules)}, which is not installed", hint=self.install
@@ -201,7 +219,8 @@ class Backend(ABC):
             hint = import_remedy(error, self.install)
             raise UnavailableError(f"{self.name} does not import: {last_line(error)}", hint=hint) from error
         except Exception as error:  # runtimes raise anything; the caller gets one kind
-            raise ModelError(f"{path}: {self.name} cannot open it: {self._explain(error)}") from error
+            told = ModelError(f"{path}: {self.name} cannot open it: {self._explain(error)}")
+            raise _diagnosis.of(path, self) or told from error
 
     @abstractmethod
     def _load(self, path: Path, options: Any) -> Session:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from piaccel import chatter
-from piaccel.backends import Availability, Backend, Options, Session, distinct, last_line
-from piaccel.errors import ModelError
+from piaccel.backends import Availability, Backend, Options, Session, distinct
 from piaccel.tensors import Array, Quantization, TensorSpec, guess_layout
 
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
@@ -29,23 +28,11 @@ class LiteRTOptions(Options):
 
 class LiteRT(Backend):
     suffixes = (".tflite", ".lite")
+    looks_into = suffixes
     priority = 100
     options = LiteRTOptions
     modules = _MODULES
     install = "pip install ai-edge-litert"
-
-    def refusal(self, path: Path) -> str:
-        if reason := super().refusal(path):
-            return reason
-        from piaccel import formats
-
-        try:
-            network = formats.read(path)
-        except ModelError as error:
-            return str(error).removeprefix(f"{path} ")
-        if network.edgetpu:
-            return "it is compiled for the Edge TPU and needs the backend edgetpu, or the model before compilation"
-        return ""
 
     def _probe(self) -> Availability:
         module = _runtime()
@@ -61,15 +48,6 @@ class LiteRT(Backend):
             model_path=str(path), num_threads=options.thread_count, experimental_op_resolver_type=resolver
         )
         return _Session(interpreter)
-
-    def _explain(self, error: Exception) -> str:
-        text = str(error)
-        unknown = text.partition("unresolved custom op: ")[2].splitlines()
-        if unknown:
-            return f"it holds the custom operator {unknown[0].rstrip('.')!r}, which LiteRT does not know"
-        if "not a valid Flatbuffer" in text:
-            return "it is truncated or damaged: not a valid TensorFlow Lite file"
-        return last_line(error)
 
 
 class _Session(Session):

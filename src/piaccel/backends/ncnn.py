@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from piaccel.backends import Availability, Backend, Options, Session
 from piaccel.errors import InferenceError, ModelError
-from piaccel.tensors import Array, TensorSpec
+from piaccel.tensors import Array
+
+if TYPE_CHECKING:
+    from piaccel.formats import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +29,11 @@ class NcnnOptions(Options):
 
 class Ncnn(Backend):
     suffixes = (".param",)
+    looks_into = suffixes
     priority = 70
     options = NcnnOptions
     modules = ("ncnn",)
     install = "pip install 'piaccel[ncnn]'"
-
-    def refusal(self, path: Path) -> str:
-        if reason := super().refusal(path):
-            return reason
-        weights = path.with_suffix(".bin")
-        return "" if weights.exists() else f"its weights are missing: {weights.name} is not beside it"
 
     def _probe(self) -> Availability:
         import ncnn
@@ -45,8 +43,10 @@ class Ncnn(Backend):
     def _load(self, path: Path, options: NcnnOptions) -> Session:
         import ncnn
 
+        from piaccel import formats
+
         if unknown := _unknown_layer(ncnn, path):
-            raise ModelError(f"{path}: it holds the layer {unknown!r}, which ncnn does not know")
+            raise ModelError(f"{path}: ncnn does not know its layer {unknown!r}")
         net = ncnn.Net()
         settings = net.opt
         settings.num_threads = options.thread_count
@@ -60,26 +60,26 @@ class Ncnn(Backend):
             raise ModelError(f"{path}: it is truncated or damaged: not a valid ncnn .param file")
         if net.load_model(str(weights)) != 0:
             raise ModelError(f"{weights}: it is truncated, or does not belong to {path.name}")
-        return _Session(ncnn, net, options.input_size)
+        return _Session(ncnn, net, formats.read(path, options.input_size))
 
 
 class _Session(Session):
-    def __init__(self, ncnn: Any, net: Any, size: tuple[int, int] | None) -> None:
-        height, width = size or (None, None)
-        self.inputs = tuple(
-            TensorSpec(name, (1, None, height, width), np.dtype(np.float32), "NCHW") for name in net.input_names()
-        )
-        # Not even their rank is known before the first run.
-        self.outputs = tuple(TensorSpec(name, (1, None), np.dtype(np.float32)) for name in net.output_names())
-        self._fed = tuple(zip(net.input_names(), net.input_indexes(), strict=True))
-        self._given = tuple(zip(net.output_names(), net.output_indexes(), strict=True))
+    def __init__(self, ncnn: Any, net: Any, network: Network) -> None:
+        self.inputs = tuple(replace(spec, layout="NCHW" if len(spec.shape) == 4 else "") for spec in network.inputs)
+        self.outputs = network.outputs
+        inputs = dict(zip(net.input_names(), net.input_indexes(), strict=True))
+        outputs = dict(zip(net.output_names(), net.output_indexes(), strict=True))
+        self._fed = tuple((spec.name, inputs[spec.name]) for spec in self.inputs)
+        self._given = tuple((spec.name, outputs[spec.name]) for spec in self.outputs)
         self._net = net
         self._mat = ncnn.Mat
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         extractor = self._net.create_extractor()
         for name, index in self._fed:
-            if extractor.input(index, self._mat(feeds[name][0])) != 0:
+            # A clone, for layers that work in place: ncnn looks for a reference count, which a view of NumPy's memory
+            # lacks, and dies.
+            if extractor.input(index, self._mat(feeds[name][0]).clone()) != 0:
                 raise InferenceError(f"ncnn does not take input {name!r}")
         outputs = {}
         for name, index in self._given:

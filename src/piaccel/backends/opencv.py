@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from piaccel import chatter
 from piaccel.backends import Availability, Backend, Options, Session, last_line
 from piaccel.errors import ModelError, OptionError
 from piaccel.tensors import Array, TensorSpec
+
+if TYPE_CHECKING:
+    from piaccel.formats import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,25 +28,18 @@ class OpenCVOptions(Options):
 
 class OpenCV(Backend):
     suffixes = (".onnx", ".tflite")
+    looks_into = (".tflite",)
     priority = 60
     options = OpenCVOptions
     modules = ("cv2",)
     install = "pip install opencv-python-headless"
 
-    def refusal(self, path: Path) -> str:
-        if reason := super().refusal(path):
+    def _refuses(self, network: Network) -> str:
+        if reason := super()._refuses(network):
             return reason
-        from piaccel import formats
-
-        if path.suffix != ".tflite":
-            return ""
-        try:
-            network = formats.read(path)
-        except ModelError as error:
-            return str(error).removeprefix(f"{path} ")
         if network.custom_operators:
-            return f"it holds the custom operator {network.custom_operators[0]!r}, which OpenCV does not know"
-        if network.precision in ("int8", "uint8", "mixed"):
+            return f"it holds the operator {network.custom_operators[0]!r}, which OpenCV does not know"
+        if network.precision not in ("fp32", "fp16", ""):
             return f"it is quantized ({network.precision}), and OpenCV reads float TensorFlow Lite models only"
         return ""
 
@@ -64,7 +62,7 @@ class OpenCV(Backend):
         net = read(str(path), **engine)
         if net.empty():
             raise ModelError(f"{path}: opencv reads no network from it")
-        return _Session(cv2, net, network.inputs, network.outputs, options.thread_count)
+        return _Session(cv2, net, network, options.thread_count)
 
     def _explain(self, error: Exception) -> str:
         # "OpenCV(5.0.0) FILE:LINE: error: (-210:KIND) what went wrong in function 'f'"
@@ -74,13 +72,19 @@ class OpenCV(Backend):
 
 
 class _Session(Session):
-    def __init__(
-        self, cv2: Any, net: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], threads: int
-    ) -> None:
-        self.inputs = inputs
-        self.outputs = outputs
-        self._names_in = [spec.name for spec in inputs]
-        self._names_out = [spec.name for spec in outputs]
+    """Names and shapes are the file's: cv2.dnn tells neither reliably.
+
+    Of a TensorFlow Lite network OpenCV wants four-dimensional inputs as NCHW where the file says NHWC, and so the
+    specs say NCHW; it answers in NCHW too, and that is put back as the file has it.
+    """
+
+    def __init__(self, cv2: Any, net: Any, network: Network, threads: int) -> None:
+        nhwc = network.format == "tflite"
+        self.inputs = tuple(_channels_first(spec) if nhwc else spec for spec in network.inputs)
+        self.outputs = network.outputs
+        self._names_in = [spec.name for spec in self.inputs]
+        self._names_out = [spec.name for spec in self.outputs]
+        self._turned = [spec.name for spec in self.outputs if nhwc and len(spec.shape) == 4]
         self._net = net
         self._cv2 = cv2
         self._threads = threads
@@ -90,10 +94,20 @@ class _Session(Session):
             self._cv2.setNumThreads(self._threads)
         for name in self._names_in:
             self._net.setInput(feeds[name], name)
-        return dict(zip(self._names_out, self._net.forward(self._names_out), strict=True))
+        outputs = dict(zip(self._names_out, self._net.forward(self._names_out), strict=True))
+        for name in self._turned:
+            outputs[name] = np.ascontiguousarray(outputs[name].transpose(0, 2, 3, 1))
+        return outputs
 
     def _close(self) -> None:
         del self._net
+
+
+def _channels_first(spec: TensorSpec) -> TensorSpec:
+    if len(spec.shape) != 4:
+        return spec
+    batch, height, width, channels = spec.shape
+    return replace(spec, shape=(batch, channels, height, width), layout="NCHW" if spec.layout == "NHWC" else "")
 
 
 def _engine(cv2: Any, wanted: str) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from piaccel.backends import Availability, Backend, Options, Session, distinct, last_line
-from piaccel.errors import ModelError
+from piaccel.backends import Availability, Backend, Options, Session, distinct
 from piaccel.tensors import Array, Quantization, TensorSpec, guess_layout
 
 
@@ -23,6 +22,7 @@ class OpenVINOOptions(Options):
 
 class OpenVINO(Backend):
     suffixes = (".xml", ".onnx", ".tflite")
+    looks_into = (".xml", ".tflite")
     priority = 80
     options = OpenVINOOptions
     modules = ("openvino",)
@@ -37,8 +37,6 @@ class OpenVINO(Backend):
     def _load(self, path: Path, options: OpenVINOOptions) -> Session:
         import openvino as ov
 
-        if path.suffix == ".xml" and not path.with_suffix(".bin").exists():
-            raise ModelError(f"{path}: its weights are missing", hint=f"put {path.with_suffix('.bin').name} beside it")
         model = ov.Core().read_model(path)
         settings = {
             "INFERENCE_PRECISION_HINT": options.precision,
@@ -48,14 +46,6 @@ class OpenVINO(Backend):
         }
         compiled = ov.Core().compile_model(model, "CPU", settings)
         return _Session(ov, compiled, _quantization(path))
-
-    def _explain(self, error: Exception) -> str:
-        text = last_line(error)
-        if "No translator found for" in text:
-            return f"it holds the operator {text.split()[-2]!r}, which OpenVINO does not know"
-        if "Unable to read the model" in text:
-            return "it is truncated or damaged, or no model that OpenVINO reads"
-        return text
 
 
 class _Session(Session):
