@@ -75,7 +75,8 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         """Encode as TOML; ``format`` stands first, so that a reader of the future knows what follows."""
         import tomli_w
 
-        return tomli_w.dumps({"format": self.format, **msgspec.to_builtins(self)}).encode()
+        text: str = tomli_w.dumps({"format": self.format, **msgspec.to_builtins(self)})
+        return text.encode()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piaccel import backends, bundles, config, tasks
-from piaccel.backends import Session
+from piaccel.backends import Options, Session
 from piaccel.bundles import Bundle, Variant
 from piaccel.errors import ModelError, OptionError, UnavailableError
 from piaccel.frames import Colour, Frame, Geometry, Preprocess, Preprocessor, Resize
@@ -57,12 +57,21 @@ class Model:
     """
 
     def __init__(
-        self, bundle: Bundle, variant: Variant, backend: str, session: Session, overrides: Overrides, why: str = ""
+        self,
+        bundle: Bundle,
+        variant: Variant,
+        backend: str,
+        session: Session,
+        overrides: Overrides,
+        *,
+        threads: int | None = None,
+        why: str = "",
     ) -> None:
         self.bundle = bundle
         self.variant = variant
         self.backend = backend
         self.session = session
+        self.threads = threads or Options().thread_count
         self.why = why
         self.guesses: list[str] = []
         self._input = _image_input(variant, session.inputs)
@@ -207,7 +216,7 @@ def open_model(
     chosen = _overrides(overrides)
     session = open_session(bundle, variant, backend, threads=threads, options=options, size=chosen.size)
     try:
-        return Model(bundle, variant, backend, session, chosen, why)
+        return Model(bundle, variant, backend, session, chosen, threads=threads, why=why)
     except BaseException:
         session.close()
         raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piaccel.cli import _options as options
+from piaccel.cli._progress import progress
 from piaccel.errors import OptionError
 
 if TYPE_CHECKING:
@@ -76,20 +77,9 @@ def bench(
 
 def _measure(model: Path, **arguments: Any) -> Report:
     """Run the benchmark under a progress bar, where somebody is there to see it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from piaccel.bench.run import Progress as Step
     from piaccel.bench.run import benchmark
 
-    console = Console(stderr=True)
-    columns = (BarColumn(24), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        shown = bar.add_task("looking at the model and the runtimes", total=None)
-
-        def tell(step: Step) -> None:
-            bar.update(shown, completed=step.done, total=step.total, description=step.text)
-
+    with progress("looking at the model and the runtimes") as tell:
         return benchmark(model, progress=tell, **arguments)
 
 

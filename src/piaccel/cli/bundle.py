@@ -43,8 +43,9 @@ def bundle(
     from piaccel import packing
 
     given = options.overrides(task, labels, size, mean, std, colour, resize)
-    described = {"name": name, "description": description, "licence": licence}
-    made, guesses = packing.pack(files, out, dry_run=dry_run, **described, **given)
+    made, guesses = packing.pack(
+        files, out, name=name, description=description, licence=licence, dry_run=dry_run, **given
+    )
     if json:
         import msgspec
 

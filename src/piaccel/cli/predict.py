@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piaccel.cli import _options as options
+from piaccel.cli._progress import progress
 from piaccel.errors import OptionError, PiaccelError
 
 if TYPE_CHECKING:
@@ -53,9 +54,10 @@ def predict(
     paths = _expand(images)
     if save is not None and len(paths) > 1 and save.suffix.lower() in _PICTURES:
         raise OptionError(f"--save {save} is one file for {len(paths)} pictures", hint="give a folder to --save")
-    loaded = auto.load(
-        model, backend, variant=variant, threads=threads, options=option, root=root, progress=not json, **given
-    )
+    with progress("looking at the model and the runtimes") as tell:
+        loaded = auto.load(
+            model, backend, variant=variant, threads=threads, options=option, root=root, progress=tell, **given
+        )
     failed: PiaccelError | None = None
     answers: list[dict[str, Any]] = []
     with loaded:
@@ -102,8 +104,8 @@ def _target(save: Path, picture: Path, count: int) -> Path:
 
 
 def _introduce(model: Model) -> None:
-    threads = f", {model.threads} threads" if model.threads else ""
-    typer.echo(f"{model.bundle.name}: {model.variant.name} on {model.backend}{threads} ({model.why})", err=True)
+    threads = f"{model.threads} thread{'s' if model.threads > 1 else ''}"
+    typer.echo(f"{model.bundle.name}: {model.variant.name} on {model.backend}, {threads} ({model.why})", err=True)
     for guess in model.guesses:
         typer.echo(f"  guessed: {guess}", err=True)
 
