@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 _verbose = os.environ.get("PIACCEL_VERBOSE", "") not in ("", "0")
+_alone = False
 _lock = Lock()
 _depth = 0
 _saved: list[tuple[int, int]] = []
@@ -25,6 +26,12 @@ def verbose() -> bool:
     return _verbose
 
 
+def leave_alone() -> None:
+    """Let ``quiet`` redirect nothing: this process' output goes to a file, whose end explains a crash."""
+    global _alone
+    _alone = True
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Send file descriptors 1 and 2 to /dev/null while a runtime loads; C libraries write there past sys.stderr.
@@ -32,7 +39,7 @@ def quiet() -> Iterator[None]:
     The redirection is the whole process's: keep the body short, and raise errors as exceptions. It may be nested and
     entered by several threads at once: the first redirects, the last restores.
     """
-    if _verbose:
+    if _verbose or _alone:
         yield
         return
     _enter()

@@ -8,6 +8,7 @@ nothing from a bundle is ever unpickled.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal as signals
 import subprocess
@@ -19,9 +20,16 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
+from piaccel import chatter
 from piaccel.errors import CrashError, HangError, InferenceError, PiaccelError
 
 _STDERR_TAIL = 2000
+_CHILD = """\
+import json, sys
+sys.path[:] = json.loads(sys.argv[2])
+from piaccel.isolation import serve
+serve(int(sys.argv[1]))
+"""
 
 
 class Worker:
@@ -44,14 +52,18 @@ class Worker:
             return
         self.close()
         ours, theirs = Pipe()
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child; close() closes it
+        if not chatter.verbose():
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child; close() closes it
+        output = sys.__stderr__ if self._stderr is None else self._stderr
+        # -P and our own path: a child started in a folder with a numpy.py or an openvino/ of its own finds ours.
+        command = [sys.executable, "-P", "-c", _CHILD, str(theirs.fileno()), json.dumps([str(p) for p in sys.path])]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "piaccel.isolation", str(theirs.fileno())],
+                command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=self._stderr,
-                stderr=self._stderr,
+                stdout=output,
+                stderr=output,
                 env=self._env,
             )
         except BaseException:
@@ -76,9 +88,8 @@ class Worker:
     def stream(self, target: str, *args: Any, timeout: float) -> Iterator[Any]:
         """Run a generator in the child and yield what it yields; ``timeout`` is the longest silence in seconds."""
         self.start()
-        assert self._pipe is not None
         try:
-            self._pipe.send((target, args))
+            self._send(target, args)
             while True:
                 kind, value = self._receive(target, timeout)
                 if kind == "end":
@@ -89,6 +100,13 @@ class Worker:
         except (CrashError, HangError, GeneratorExit, KeyboardInterrupt):
             self.close()
             raise
+
+    def _send(self, target: str, args: tuple[Any, ...]) -> None:
+        assert self._pipe is not None
+        try:
+            self._pipe.send((target, args))
+        except (ConnectionResetError, BrokenPipeError) as error:
+            raise self._crash(target) from error
 
     def _receive(self, target: str, timeout: float) -> tuple[str, Any]:
         assert self._pipe is not None
@@ -108,7 +126,8 @@ class Worker:
         return CrashError(f"{target} ended its process: {cause}", hint=tail.splitlines()[-1] if tail else "")
 
     def _stderr_tail(self) -> str:
-        assert self._stderr is not None
+        if self._stderr is None:  # it went to the user's own stderr
+            return ""
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL))
         return self._stderr.read().decode(errors="replace").strip()
@@ -149,9 +168,11 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _serve(pipe: Connection[Any, Any]) -> None:
+def serve(fd: int) -> None:
     """The child's loop: receive a call, send what it yields or returns, or its error."""
     signals.signal(signals.SIGINT, signals.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    chatter.leave_alone()
+    pipe: Connection[Any, Any] = Connection(fd)
     while True:
         try:
             target, args = pipe.recv()
@@ -170,7 +191,3 @@ def _serve(pipe: Connection[Any, Any]) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent has to hear of it
             text = str(error).strip() or type(error).__name__
             pipe.send(("error", InferenceError(f"{type(error).__name__}: {text}")))
-
-
-if __name__ == "__main__":
-    _serve(Connection(int(sys.argv[1])))

@@ -18,7 +18,8 @@ Layout: TypeAlias = Literal["NHWC", "NCHW", ""]
 class Quantization:
     """Affine quantization: ``real = scale * (quantized - zero_point)``.
 
-    After the TensorFlow Lite 8-bit quantization specification. One scale and zero point for the whole tensor, or one pair for each index along ``axis``.
+    After the TensorFlow Lite 8-bit quantization specification. One scale and zero point for the whole tensor, or one
+    pair for each index along ``axis``.
     """
 
     scale: tuple[float, ...]
