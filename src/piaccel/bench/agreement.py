@@ -63,10 +63,11 @@ def compare(reference: Sequence[Answer], candidate: Sequence[Answer], bounds: Bo
     numbers = [_numbers(ours, theirs) for ours, theirs in pairs]
     cosine = min((each[0] for each in numbers if each), default=None)
     error = max((each[1] for each in numbers if each), default=None)
+    same_answer = not details
     far = cosine is not None and cosine < bounds.cosine and (bounds is TIGHT or _is_classification(reference))
-    if far and not details:
+    if far and same_answer:
         details.append(f"cosine {cosine:.4f}, at least {bounds.cosine:g} expected")
-    return Agreement(not details, cosine, error, not details or (far and len(details) == 1), "; ".join(details))
+    return Agreement(not details, cosine, error, same_answer, "; ".join(details))
 
 
 def _difference(reference: Answer, candidate: Answer, bounds: Bounds) -> str:
