@@ -34,6 +34,12 @@ def nchw(nhwc: Floats) -> Floats:
     return np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))
 
 
+def onnx_answers(nhwc: Floats) -> dict[str, NDArray[Any]]:
+    """What the ONNX networks answer, float32 NCHW."""
+    y = nchw(answer(nhwc))
+    return {"y": y, "positive": np.maximum(y, 0)}
+
+
 def onnx_file(path: Path, shape: Sequence[int | str] = (1, 3, 5, 5), op: str = "Conv", external: bool = False) -> Path:
     """An ONNX network with input "x" and outputs "y" and "positive", in that order."""
     import onnx
@@ -137,7 +143,7 @@ class TFLite:
         self.operator("CONV_2D", inputs, [output], options)
 
     def write(self, path: Path, inputs: list[int], outputs: list[int]) -> Path:
-        import flatbuffers
+        import flatbuffers  # type: ignore[import-untyped]
 
         self.graph.inputs, self.graph.outputs = inputs, outputs
         builder = flatbuffers.Builder(1024)
