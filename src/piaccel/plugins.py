@@ -28,13 +28,17 @@ def names(kind: str) -> tuple[str, ...]:
 def load(kind: str, name: str, seam: type[T]) -> type[T]:
     """Import the plug-in ``name`` and return its class.
 
-    Raises OptionError when there is no such plug-in, or when it does not define exactly one public subclass of
-    ``seam``.
+    Raises OptionError when there is no such plug-in, when it does not import, or when it does not define exactly one
+    public subclass of ``seam``.
     """
     modules = _modules(kind)
     if name not in modules:
         raise OptionError(f"no {kind.rstrip('s')} is called {name!r}", hint=f"choose from {', '.join(sorted(modules))}")
-    module = importlib.import_module(modules[name])
+    try:
+        module = importlib.import_module(modules[name])
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise OptionError(f"{modules[name]} does not import: {type(error).__name__}: {lines[-1]}") from error
     found = [
         value
         for key, value in vars(module).items()

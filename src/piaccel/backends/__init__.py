@@ -19,7 +19,7 @@ import numpy as np
 
 from piaccel import chatter, isolation, plugins
 from piaccel.backends import _diagnosis
-from piaccel.backends._remedies import crash_remedy, import_remedy
+from piaccel.backends._remedies import crash_remedy, import_remedy, reinstall
 from piaccel.errors import (
     CrashError,
     HangError,

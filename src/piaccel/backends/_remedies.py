@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piaccel.errors import CrashError, PiaccelError
+from piaccel.errors import CrashError
 
 _BY_TEXT: tuple[tuple[tuple[str, ...], str], ...] = (
     (
@@ -30,16 +30,13 @@ def import_remedy(error: BaseException, install: str) -> str:
     return install
 
 
-def crash_remedy(error: PiaccelError, install: str, known: str) -> str:
-    """What to do about a runtime whose import kills or hangs the process; ``known`` is what its backend knows."""
-    again = install.replace("pip install", "pip install --force-reinstall", 1)
-    if not isinstance(error, CrashError):
-        return f"try again on an idle machine, then: {again}"
-    said = error.hint
+def crash_remedy(error: CrashError, install: str, known: str) -> str:
+    """What to do about a runtime whose import kills the process; ``known`` is what its backend knows of such deaths."""
+    parts = [known, reinstall(install), f"it last said: {error.hint}" if error.hint else ""]
     if "SIGILL" in str(error):
-        cause = "this build uses instructions that the CPU, or /proc/cpuinfo, does not have"
-    else:
-        cause = known
-    if "SIGILL" in str(error) and known:
-        cause = f"{cause}; {known}"
-    return "; ".join(part for part in (cause, again, said and f"it last said: {said}") if part)
+        parts.insert(0, "this build uses instructions that the CPU, or its /proc/cpuinfo, does not have")
+    return "; ".join(part for part in parts if part)
+
+
+def reinstall(install: str) -> str:
+    return install.replace("pip install", "pip install --force-reinstall", 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -36,19 +38,22 @@ def trial(
     *,
     run: bool = False,
     timeout: float = TIMEOUT_S,
+    memory: int | None = None,
     worker: isolation.Worker | None = None,
 ) -> Opened:
     """Open ``path`` with the backend ``name`` in a child process, and with ``run`` feed it zeros once.
 
     Raises what ``Backend.load`` and ``Session.run`` raise, CrashError when the runtime killed the child, HangError
-    after ``timeout`` seconds. ``worker`` is used again instead of a fresh child: many files in little time.
+    after ``timeout`` seconds. The child may have ``memory`` bytes, as many as the board when not given. ``worker`` is
+    used again instead of a fresh child: many files in little time.
     """
     target = f"{__name__}:attempt"
+    arguments = name, path, options, run, memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         if worker is not None:
-            opened = worker.call(target, name, path, options, run, timeout=timeout)
+            opened = worker.call(target, *arguments, timeout=timeout)
         else:
-            opened = isolation.call(target, name, path, options, run, timeout=timeout)
+            opened = isolation.call(target, *arguments, timeout=timeout)
     except CrashError as error:
         cause = str(error).rpartition(": ")[2]
         hint = "the file is damaged, or this runtime has a bug: open it with another backend"
@@ -59,8 +64,10 @@ def trial(
     return opened
 
 
-def attempt(name: str, path: Path, options: Options | None, run: bool) -> Opened:
+def attempt(name: str, path: Path, options: Options | None, run: bool, memory: int) -> Opened:
     """What the child does."""
+    # Else a damaged length makes the kernel end whatever process is the largest, which need not be this one.
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     found = backends.probe_in_this_process(name)
     if not found.ok:
         raise UnavailableError(found.reason, hint=found.hint)
