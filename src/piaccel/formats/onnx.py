@@ -90,9 +90,9 @@ class _Reader:
         precision = precision_of(elements)
         if precision in ("int8", "uint8") and any(node.op_type in _DYNAMIC for node in nodes):
             precision += "-weights"
-        producer = f"{self.model.producer_name} {self.model.producer_version}".strip()
+        producer = f"{_text(self.model.producer_name)} {_text(self.model.producer_version)}".strip()
         facts = {
-            "opset": ", ".join(f"{o.domain} {o.version}".strip() for o in self.model.opset_import),
+            "opset": ", ".join(f"{_text(o.domain)} {o.version}".strip() for o in self.model.opset_import),
             "IR version": str(self.model.ir_version),
         }
         return Network(
@@ -106,9 +106,9 @@ class _Reader:
             macs=self._macs(size),
             size_bytes=self.path.stat().st_size + outside,
             precision=precision,
-            description=self.model.doc_string or graph.doc_string,
+            description=_text(self.model.doc_string or graph.doc_string),
             facts={**facts, "producer": producer} if producer else facts,
-            metadata={entry.key: entry.value for entry in self.model.metadata_props},
+            metadata={_text(entry.key): _text(entry.value) for entry in self.model.metadata_props},
         )
 
     def _check_weights(self) -> int:
@@ -118,7 +118,7 @@ class _Reader:
             if len(tensor.dims) > _MAX_RANK or min(tensor.dims, default=0) < 0:
                 raise ModelError(f"{self.path} is damaged: the weights {tensor.name!r} have an impossible shape")
             if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
-                where = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+                where = next((_text(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
                 file = (self.path.parent / where).resolve()
                 if not file.is_relative_to(self.path.parent.resolve()):
                     raise ModelError(f"{self.path} wants weights from outside its folder: {where}")
@@ -206,7 +206,7 @@ class _Reader:
         kind = self._type(value.type.tensor_type.elem_type)
         shape = _dims(value)
         dtype = numpy_dtype(_NUMPY.get(kind, kind.lower()))
-        return TensorSpec(value.name, shape, dtype, guess_layout(shape) if is_input else "")
+        return TensorSpec(_text(value.name), shape, dtype, guess_layout(shape) if is_input else "")
 
     def _type(self, number: int) -> str:
         names = self.onnx.TensorProto.DataType
@@ -216,7 +216,7 @@ class _Reader:
         if any((f.domain, f.name) == (node.domain, node.op_type) for f in self.model.functions):
             return False
         if node.domain in ("", "ai.onnx"):
-            return not self.onnx.defs.has(node.op_type)
+            return not self.onnx.defs.has(_text(node.op_type))
         return node.domain not in _DOMAINS
 
 
@@ -233,7 +233,13 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 
 def _name(node: Any) -> str:
-    return str(node.op_type) if node.domain in ("", "ai.onnx") else f"{node.domain}:{node.op_type}"
+    kind = _text(node.op_type)
+    return kind if node.domain in ("", "ai.onnx") else f"{_text(node.domain)}:{kind}"
+
+
+def _text(field: str | bytes) -> str:
+    """A string of the file; protobuf hands out bytes where a damaged one is not UTF-8."""
+    return field if isinstance(field, str) else field.decode(errors="replace")
 
 
 def _dims(value: Any) -> Shape:
