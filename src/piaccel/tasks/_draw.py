@@ -14,13 +14,14 @@ from piaccel.tensors import Array
 
 Rgb = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_HUES = (0.37, 0.08, 0.57, 0.87, 0.15, 0.0, 0.48, 0.73)
 _DARK: Rgb = (24, 24, 28)
 _LIGHT: Rgb = (255, 255, 255)
 
 
 def colour_of(index: int) -> Rgb:
-    """Return a bright colour; neighbours lie a golden angle apart, so that any few classes differ."""
-    hue = (0.36 + index * 0.6180339887) % 1
+    """Return a bright colour: the first few as far apart as eyes can tell, then hues a golden angle apart."""
+    hue = _HUES[index] if 0 <= index < len(_HUES) else index * 0.6180339887 % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85 if index % 2 else 0.7, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -37,13 +38,23 @@ class Canvas:
         self._text_line = max(1, round(self._text_scale * 1.7))
         self._pad = max(2, round(self._text_scale * 7))
 
-    def box(self, xyxy: Array, colour_index: int, text: str) -> None:
-        """Draw a box with a tag on it: above where there is room, else inside its top edge."""
-        left, top, right, bottom = (round(float(side)) for side in xyxy)
-        colour = colour_of(colour_index)
-        cv2.rectangle(self.image, (left, top), (right, bottom), colour, self.line, cv2.LINE_AA)
-        _, height = self._text_size(text)
-        self._tag(left - self.line // 2, top - height if top >= height else top, text, colour)
+    def boxes(self, xyxy: Array, colour_indices: Sequence[int], texts: Sequence[str]) -> None:
+        """Draw boxes, best first, each with a tag where one has room: a tag hides no other tag and no small box."""
+        corners = np.rint(xyxy).astype(int)
+        colours = [colour_of(index) for index in colour_indices]
+        for (left, top, right, bottom), colour in zip(corners.tolist(), colours, strict=True):
+            cv2.rectangle(self.image, (left, top), (right, bottom), colour, self.line, cv2.LINE_AA)
+        tags = np.empty((0, 4), int)
+        for i, (left, top, _, bottom) in enumerate(corners.tolist()):
+            width, height = self._text_size(texts[i])
+            others = np.delete(corners, i, axis=0)
+            left = max(0, min(left - self.line // 2, self.width - width))
+            for y in (top - height, bottom, top):
+                tag = np.array((left, y, left + width, y + height))
+                if 0 <= y <= self.height - height and not _hides(tag, tags, 0) and not _hides(tag, others, 0.2):
+                    self._tag(left, y, texts[i], colours[i])
+                    tags = np.vstack((tags, tag))
+                    break
 
     def bars(self, rows: Sequence[tuple[str, float]]) -> None:
         """Draw a panel in the corner: a label and a bar as long as its score for each row."""
@@ -107,6 +118,12 @@ class Canvas:
         (_, height), _ = cv2.getTextSize(_ascii(text), _FONT, self._text_scale, self._text_line)
         at = (left, top + height + self._pad // 2)
         cv2.putText(self.image, _ascii(text), at, _FONT, self._text_scale, colour, self._text_line, cv2.LINE_AA)
+
+
+def _hides(tag: Array, others: Array, part: float) -> bool:
+    """Say whether ``tag`` covers more than ``part`` of any of the boxes ``others`` (n, 4)."""
+    shared = np.clip(np.minimum(tag[2:], others[:, 2:]) - np.maximum(tag[:2], others[:, :2]), 0, None).prod(axis=1)
+    return bool(np.any(shared > part * (others[:, 2:] - others[:, :2]).prod(axis=1)))
 
 
 def _ascii(text: str) -> str:

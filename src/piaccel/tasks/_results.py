@@ -114,9 +114,11 @@ class Detections(Result):
         from piaccel.tasks._draw import Canvas
 
         canvas = Canvas(image)
-        for i in reversed(range(len(self))):  # the best on top
-            class_id = int(self.class_id[i])
-            canvas.box(self.xyxy[i], class_id, f"{label_of(self.labels, class_id)} {self.confidence[i]:.2f}")
+        texts = [
+            f"{label_of(self.labels, int(i))} {score:.2f}"
+            for i, score in zip(self.class_id, self.confidence, strict=True)
+        ]
+        canvas.boxes(self.xyxy, self.class_id.tolist(), texts)
         return canvas.image
 
 
@@ -153,7 +155,7 @@ class Mask(Result):
 
         canvas = Canvas(image)
         canvas.overlay(self.class_id, self.background)
-        shown = [part for part in self.shares() if part.class_id != self.background]
+        shown = [part for part in self.shares() if part.class_id != self.background and part.score >= 0.001]
         canvas.legend([(part.class_id, f"{part.label} {part.score:.1%}") for part in shown])
         return canvas.image
 

@@ -52,7 +52,7 @@ class FastestDetTask(Task):
     def decode(self, outputs: Mapping[str, Array], geometry: Geometry, labels: Sequence[str]) -> Detections:
         output = only(outputs, "fastestdet")
         if output.ndim != 4 or output.shape[1] < 6:
-            raise ModelError(f"fastestdet reads (1, 5 + classes, h, w), the output is {output.shape}")
+            raise ModelError(f"fastestdet reads (1, 5 + classes, h, w), got {output.shape}")
         labels = fit_labels(labels, output.shape[1] - 5)
         cells = output[0].reshape(output.shape[1], -1)
         confidence = np.clip(cells[0], 0, None) ** 0.6 * np.clip(cells[5:].max(axis=0), 0, None) ** 0.4

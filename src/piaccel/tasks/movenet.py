@@ -60,9 +60,7 @@ class MoveNetTask(Task):
             bodies = bodies[bodies[:, -1] >= self.threshold]
             points = bodies[np.argsort(-bodies[:, -1], kind="stable"), : POINTS * 3].reshape(-1, POINTS, 3)
         else:
-            raise ModelError(
-                f"movenet reads (1, 1, {POINTS}, 3) or (1, 6, {POINTS * 3 + 5}), the output is {output.shape}"
-            )
+            raise ModelError(f"movenet reads (1, 1, {POINTS}, 3) or (1, 6, {POINTS * 3 + 5}), got {output.shape}")
         height, width = geometry.model_size
         xy = points[..., 1::-1] * np.array((width, height), np.float32)
         confidence = np.asarray(points[..., 2], np.float32)

@@ -26,7 +26,7 @@ class SegmentationTask(Task):
 
     @classmethod
     def recognises(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
-        if len(outputs) != 1 or len(inputs) != 1:
+        if len(outputs) != 1 or len(inputs) != 1 or not outputs[0].shape:
             return False
         batch, *shape = outputs[0].shape
         height, width = inputs[0].image_size or (None, None)
@@ -61,9 +61,7 @@ class SegmentationTask(Task):
             class_id = _numbers(output[0])
             cover(labels, class_id)
         else:
-            raise ModelError(
-                f"segmentation reads (1, h, w), (1, h, w, n) or (1, n, h, w), the output is {output.shape}"
-            )
+            raise ModelError(f"segmentation reads (1, h, w), (1, h, w, n) or (1, n, h, w), got {output.shape}")
         return Mask(_to_frame(class_id, geometry), labels, self.background)
 
 
@@ -79,9 +77,16 @@ def _best(scores: Array, geometry: Geometry) -> Array:
     import cv2
 
     height, width = geometry.model_size
-    if scores.shape[0] < height:
-        scores = cv2.resize(np.ascontiguousarray(scores, np.float32), (width, height))
-    best: Array = scores.argmax(axis=2).astype(np.uint8 if scores.shape[2] <= 256 else np.uint16)
+    dtype = np.uint8 if scores.shape[2] <= 256 else np.uint16
+    if scores.shape[0] >= height:
+        full: Array = scores.argmax(axis=2).astype(dtype)
+        return full
+    # A plane at a time: OpenCV 5 resizes at most 128 channels at once, and all planes at full size are much memory.
+    best, highest = np.zeros((height, width), dtype), np.full((height, width), -np.inf, np.float32)
+    for class_id, plane in enumerate(np.ascontiguousarray(scores.transpose(2, 0, 1), np.float32)):
+        smooth = cv2.resize(plane, (width, height))
+        np.copyto(best, dtype(class_id), where=smooth > highest)
+        np.maximum(highest, smooth, out=highest)
     return best
 
 
@@ -91,7 +96,7 @@ def _numbers(output: Array) -> Array:
     if output.dtype.kind == "f" and np.any(output % 1):
         return (output > (0.5 if lowest >= 0 and highest <= 1 else 0)).astype(np.uint8)
     if lowest < 0 or highest > np.iinfo(np.uint16).max:
-        raise ModelError(f"segmentation reads class numbers, the output has {lowest} to {highest}")
+        raise ModelError(f"segmentation reads class numbers, the output has {lowest:g} to {highest:g}")
     return output.astype(np.uint8 if highest < 256 else np.uint16)
 
 

@@ -64,9 +64,7 @@ def _sort(outputs: Mapping[str, Array]) -> tuple[Array, Array, Array, int]:
     rows = {name: array[0] for name, array in outputs.items() if array.ndim == 2}
     if not (len(boxes) == len(counts) == 1 and len(rows) == 2):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
-        raise ModelError(
-            f"ssd reads boxes (1, n, 4), classes (1, n), scores (1, n) and a count, the model has {shapes}"
-        )
+        raise ModelError(f"ssd reads boxes (1, n, 4), classes (1, n), scores (1, n) and a count, got {shapes}")
     (first_name, first), (second_name, second) = rows.items()
     # TensorFlow 1 gives classes before scores, TensorFlow 2 the other way round: trust names, then values.
     named = "score" in first_name.lower() or "class" in second_name.lower()

@@ -112,5 +112,5 @@ def _sort(outputs: Mapping[str, Array]) -> tuple[Array, Array]:
         scores = others[0] if len(others) == 1 else np.empty(0)
     if scores.ndim != 3 or scores.shape[2] < 2 or boxes.shape != (*scores.shape[:2], 4):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
-        raise ModelError(f"ssd_raw reads scores (1, n, 1 + classes) and boxes (1, n, 4), the model has {shapes}")
+        raise ModelError(f"ssd_raw reads scores (1, n, 1 + classes) and boxes (1, n, 4), got {shapes}")
     return scores[0], boxes[0]
