@@ -183,10 +183,13 @@ class Backend(ABC):
             return Availability(False, f"{' or '.join(self.modules)} is not installed", self.install)
         try:
             found = isolation.call(f"{__name__}:probe_in_this_process", self.name, timeout=PROBE_TIMEOUT_S)
-        except (CrashError, HangError) as error:
-            return Availability(
-                False, f"loading it failed: {error}", crash_remedy(error, self.install, self.crash_hint)
-            )
+        except CrashError as error:
+            cause = str(error).rpartition(": ")[2]
+            remedy = crash_remedy(error, self.install, self.crash_hint)
+            return Availability(False, f"importing it kills the process ({cause})", remedy)
+        except HangError:
+            reason = f"importing it takes longer than {PROBE_TIMEOUT_S:g} s"
+            return Availability(False, reason, f"try again when the board is idle, or: {reinstall(self.install)}")
         except (PiaccelError, OSError) as error:
             return Availability(False, f"it cannot be probed: {error}", self.install)
         assert isinstance(found, Availability)

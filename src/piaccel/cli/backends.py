@@ -43,7 +43,15 @@ def _row(name: str) -> dict[str, Any]:
     from piaccel import backends as seam
     from piaccel.errors import OptionError
 
-    row = {"name": name, "state": "broken", "version": None, "devices": [], "opens": [], "reason": "", "hint": ""}
+    row: dict[str, Any] = {
+        "name": name,
+        "state": "broken",
+        "version": None,
+        "devices": [],
+        "opens": [],
+        "reason": "",
+        "hint": "",
+    }
     try:
         backend = seam.get(name)
     except OptionError as error:  # another package's plug-in that does not import
