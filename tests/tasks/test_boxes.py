@@ -40,6 +40,17 @@ def test_suppression_keeps_what_the_plain_definition_keeps(rows: list[Any], iou:
     assert kept.tolist() == naive(boxes, scores, classes, iou, limit)
 
 
+def test_many_boxes_are_suppressed_as_few_are() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 300, (1200, 2))
+    boxes = np.concatenate((corners, corners + rng.integers(5, 60, (1200, 2))), axis=1)
+    scores, classes = rng.integers(0, 1000, 1200) / 1000, rng.integers(0, 3, 1200)
+    plain = naive([tuple(box) for box in boxes.tolist()], scores.tolist(), classes.tolist(), 0.3, 2000)
+    assert len(plain) > 300
+    assert nms(boxes, scores, classes, 0.3, 2000).tolist() == plain
+    assert nms(boxes, scores, classes, 0.3, 300).tolist() == plain[:300]
+
+
 def test_boxes_of_different_classes_do_not_suppress_each_other() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [1, 0, 10, 10]])
     assert nms(boxes, np.array([0.5, 0.9, 0.8]), np.array([1, 2, 2]), 0.5, 9).tolist() == [1, 0]

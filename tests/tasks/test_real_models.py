@@ -19,7 +19,7 @@ FACES += [("ncnn", "rfb_320.ncnn.param")]
 def see(backend: str, model: Path, image: Path, family: str, labels: Path | None = None) -> tasks.Result:
     """Run one picture through a bare model file with nothing but the family's defaults."""
     runtime = backends.get(backend)
-    if not any(backends._is_installed(module) for module in runtime.modules):
+    if not runtime.installed():
         pytest.skip(f"{backend} is not installed")
     with runtime.load(model, runtime.options(threads=1)) as session:
         task = tasks.get(family)
@@ -53,13 +53,8 @@ def test_imagenet_classifiers_name_what_is_in_the_picture(
     shared: Path, model: str, image: str, label: str, score: float
 ) -> None:
     folder = shared / "models/imagenet"
-    result = see(
-        "litert",
-        folder / f"{model}.tflite",
-        shared / "images" / image,
-        "classification",
-        folder / "imagenet_labels.txt",
-    )
+    path, picture = folder / f"{model}.tflite", shared / "images" / image
+    result = see("litert", path, picture, "classification", folder / "imagenet_labels.txt")
     assert isinstance(result, tasks.Classification)
     best = result.top()[0]
     assert best.label.startswith(label)

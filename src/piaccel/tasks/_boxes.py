@@ -11,26 +11,41 @@ from piaccel.frames import Geometry
 from piaccel.tasks import Detections
 from piaccel.tensors import Array
 
+_BLOCK = 256
+
 
 def nms(xyxy: Array, confidence: Array, class_id: Array, iou: float, limit: int) -> NDArray[np.intp]:
     """Return the indices of the boxes to keep, best first, at most ``limit``.
 
     Greedy: a box goes when it overlaps a better one of its own class by more than ``iou``; of equals the first stays.
     """
-    left = np.argsort(-confidence, kind="stable")
-    corners = xyxy.astype(np.float32)
-    areas = np.maximum(corners[:, 2] - corners[:, 0], 0) * np.maximum(corners[:, 3] - corners[:, 1], 0)
-    kept: list[int] = []
-    while left.size and len(kept) < limit:
-        best, left = left[0], left[1:]
-        kept.append(best)
-        others = corners[left]
-        width = np.minimum(others[:, 2], corners[best, 2]) - np.maximum(others[:, 0], corners[best, 0])
-        height = np.minimum(others[:, 3], corners[best, 3]) - np.maximum(others[:, 1], corners[best, 1])
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        overlaps = shared > iou * (areas[left] + areas[best] - shared)
-        left = left[~(overlaps & (class_id[left] == class_id[best]))]
-    return np.array(kept, np.intp)
+    order = np.argsort(-confidence, kind="stable")
+    xyxy = xyxy.astype(np.float32)
+    kept = order[:0]
+    # In blocks, so that the matrix of pairs stays small and a full result ends the work.
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        block = block[~_overlap(xyxy, class_id, kept, block, iou).any(axis=0)]
+        pairs = _overlap(xyxy, class_id, block, block, iou)
+        gone = np.zeros(len(block), bool)
+        for i in range(len(block)):
+            if not gone[i]:
+                gone[i + 1 :] |= pairs[i, i + 1 :]
+        kept = np.concatenate((kept, block[~gone]))
+        if len(kept) >= limit:
+            break
+    return kept[:limit]
+
+
+def _overlap(xyxy: Array, class_id: Array, these: Array, those: Array, iou: float) -> NDArray[np.bool_]:
+    """Say for each pair of boxes, by index, whether they are of one class and overlap by more than ``iou``."""
+    a, b = xyxy[these, np.newaxis], xyxy[those]
+    width = np.minimum(a[..., 2], b[:, 2]) - np.maximum(a[..., 0], b[:, 0])
+    height = np.minimum(a[..., 3], b[:, 3]) - np.maximum(a[..., 1], b[:, 1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    area_a, area_b = ((box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]) for box in (a, b))
+    overlaps: NDArray[np.bool_] = shared > iou * (area_a + area_b - shared)
+    return overlaps & (class_id[these, np.newaxis] == class_id[those])
 
 
 def from_centre(centre: Array, size: Array) -> NDArray[np.float32]:
