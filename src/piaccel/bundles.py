@@ -6,7 +6,6 @@ The manifest is data: nothing in a bundle is ever executed, and its paths stay i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from piaccel import config, files, formats, tasks
-from piaccel.errors import ChecksumError, ModelError, NotFoundError, OptionError, PiaccelError
+from piaccel.errors import ChecksumError, ModelError, NotFoundError, OptionError
 from piaccel.frames import Colour, Preprocess, Resize
 
 MANIFEST = "model.toml"
@@ -136,18 +135,6 @@ class Bundle:
                 return variant
         raise OptionError(f"{self.path} has no variant {name!r}", hint=f"it has {', '.join(self._names())}")
 
-    def verify(self) -> Iterator[tuple[str, PiaccelError | None]]:
-        """Check every file against the manifest; yield each check's name and its error (None when it passed)."""
-        for variant in self.variants:
-            for check in (variant.check, lambda path=variant.path: formats.read(path)):
-                try:
-                    check()
-                except PiaccelError as error:
-                    yield variant.name, error
-                    break
-            else:
-                yield variant.name, None
-
     def _names(self) -> list[str]:
         return [variant.name for variant in self.variants]
 
@@ -182,18 +169,19 @@ def _open_folder(folder: Path) -> Bundle:
     if not manifest_path.is_file():
         raise NotFoundError(f"{folder}: a folder without {MANIFEST}", hint="make a bundle with: piaccel bundle FILE...")
     manifest = config.read_toml(manifest_path, Manifest)
-    try:
-        task = build_task(manifest.task)
-    except OptionError as error:
-        raise ModelError(f"{manifest_path}: {error}", hint=error.hint) from error
     names = [table.name for table in manifest.variants]
     if len(set(names)) != len(names):
         raise ModelError(f"{manifest_path}: two variants have the same name")
-    preprocess = manifest.preprocess.build() if manifest.preprocess else None
+    try:
+        task = build_task(manifest.task)
+        preprocess = manifest.preprocess.build() if manifest.preprocess else None
+        variants = tuple(_variant(folder, table) for table in manifest.variants)
+    except OptionError as error:
+        raise ModelError(f"{manifest_path}: {error}", hint=error.hint) from error
     return Bundle(
         name=manifest.name,
         path=folder,
-        variants=tuple(_variant(folder, table) for table in manifest.variants),
+        variants=variants,
         task=task,
         preprocess=preprocess,
         labels=read_labels(_inside(folder, manifest.labels)) if manifest.labels else (),
@@ -229,7 +217,8 @@ def _inside(folder: Path, name: str) -> Path:
 def _open_file(path: Path) -> Bundle:
     kind = formats.kind_of(path)
     variant = Variant(name=path.name, path=path, format=kind, precision="unknown", weights=weights_of(path))
-    return Bundle(name=path.name.partition(".")[0], path=path, variants=(variant,))
+    name = path.stem.removesuffix(".ncnn")
+    return Bundle(name=name, path=path, variants=(variant,))
 
 
 def weights_of(path: Path) -> Path | None:

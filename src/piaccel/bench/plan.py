@@ -119,7 +119,7 @@ def _refused(
     for plugin in (backends.get(name) for name in (only_backends or backends.names())):
         for variant in bundle.variants:
             refusal = plugin.refusal(variant.path)
-            wanted = only_backends is not None or variant.path.name.endswith(plugin.suffixes)
+            wanted = only_backends is not None or variant.path.name.lower().endswith(plugin.suffixes)
             if refusal and wanted and (not only_variants or variant.name in only_variants):
                 yield plugin, variant, refusal
 

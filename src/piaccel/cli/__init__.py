@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = [each for each in arguments[:end] if each not in ("-v", "--verbose")] + arguments[end:]
         chatter.set_verbose(True)
     try:
-        code = build()(arguments, standalone_mode=True)
+        code = build()(arguments, prog_name="piaccel", standalone_mode=True)
     except SystemExit as done:
         code = done.code
     except PiaccelError as error:

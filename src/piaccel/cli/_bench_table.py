@@ -22,7 +22,7 @@ def show(report: Report, console: Console) -> None:
     best = winner(report)
     conditions = report.conditions
     console.print(
-        f"[bold]{escape(report.model['name'])}[/bold], {conditions['scenario']}, {conditions['repeats']} repeats of "
+        f"[bold]{escape(report.model['name'])}[/bold], {conditions['scenario']}, {_plural(conditions['repeats'], 'repeat')} of "
         f"{conditions['duration_s']:g} s, inputs: {escape(conditions['inputs'])}"
     )
     if rows:
@@ -128,7 +128,7 @@ def _verdict(row: Measurement, best: bool) -> str:
 def _remarks(report: Report, rows: list[Measurement]) -> Iterator[str]:
     """Why rows are invalid or wrong, and what could not be measured at all."""
     for row in rows:
-        name = escape(f"{row.name}, {row.threads} thread{'s' if row.threads > 1 else ''}")
+        name = escape(f"{row.name}, {_plural(row.threads, 'thread')}")
         if row.agreement is not None and row.agreement.detail:
             yield f"[red]{name}: wrong answer: {escape(row.agreement.detail)}[/red]"
         if row.verdict.reasons:
@@ -181,3 +181,7 @@ def _ms(value: float | None) -> str:
 
 def _count(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

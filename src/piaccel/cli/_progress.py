@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(before: str) -> Iterator[Callable[[Step], None] | None]:
-    """Yield what tells the bar how far things are; None where nobody is there to see it. The bar says ``before`` until then."""
+    """Yield what tells the bar how far things are, None where nobody sees it; until then it says ``before``."""
     import sys
 
     if not sys.stderr.isatty():

@@ -114,14 +114,16 @@ class _Reader:
     def _check_weights(self) -> int:
         """Return the bytes of weights in other files. Raises ModelError when weights are missing or cut off."""
         files: set[Path] = set()
-        for tensor in self.constants.values():
+        for name, tensor in self.constants.items():
+            if not isinstance(name, str):
+                raise ModelError(f"{self.path} is damaged: some weights have the name {name!r}")
             if len(tensor.dims) > _MAX_RANK or min(tensor.dims, default=0) < 0:
-                raise ModelError(f"{self.path} is damaged: the weights {tensor.name!r} have an impossible shape")
+                raise ModelError(f"{self.path} is damaged: the weights {name!r} have an impossible shape")
             if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
                 where = next((_text(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
-                file = (self.path.parent / where).resolve()
+                file = (self.path.parent / where.replace("\0", "")).resolve()
                 if not file.is_relative_to(self.path.parent.resolve()):
-                    raise ModelError(f"{self.path} wants weights from outside its folder: {where}")
+                    raise ModelError(f"{self.path} wants weights from outside its folder: {where!r}")
                 if not file.is_file():
                     raise ModelError(f"{self.path} needs the file {where!r} with its weights", hint=f"put it at {file}")
                 files.add(file)
@@ -129,7 +131,7 @@ class _Reader:
                 expected = prod(tensor.dims) * _ITEM_BYTES.get(self._type(tensor.data_type), 0)
                 if expected and len(tensor.raw_data) != expected:
                     raise ModelError(
-                        f"{self.path} is damaged: the weights {tensor.name!r} have {len(tensor.raw_data)} bytes, "
+                        f"{self.path} is damaged: the weights {name!r} have {len(tensor.raw_data)} bytes, "
                         f"expected {expected}"
                     )
         return sum(file.stat().st_size for file in files)

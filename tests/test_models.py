@@ -1,0 +1,122 @@
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from piaccel import models
+from piaccel.errors import InputError, ModelError, OptionError, UnavailableError
+from piaccel.frames import Frame
+from piaccel.models import Model
+from piaccel.tasks import Classification
+from tests.classifiers import LABELS, colour, labels_file, onnx_classifier
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    labels_file(tmp_path / "labels.txt")
+    return onnx_classifier(tmp_path / "net.onnx")
+
+
+def open_net(net: Path, backend: str = "opencv", **overrides: Any) -> Model:
+    return models.load(net, backend, threads=1, **{"labels": net.parent / "labels.txt", **overrides})
+
+
+def best(result: object) -> str:
+    assert isinstance(result, Classification)
+    return result.labels[int(result.scores.argmax())]
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "opencv"])
+def test_a_model_answers_a_picture_and_a_frame(net: Path, backend: str) -> None:
+    with open_net(net, backend) as model:
+        for name in LABELS:
+            assert best(model.predict(colour(name, size=40))) == name
+        assert best(model.predict(Frame(colour("blue")))) == "blue"
+        assert [best(each) for each in model.predict_batch([colour("red"), colour("green")])] == ["red", "green"]
+
+
+def test_a_bare_file_is_guessed_and_says_so(net: Path) -> None:
+    with open_net(net) as model:
+        said = "; ".join(model.guesses)
+    assert "task classification" in said
+    assert "colour RGB" in said
+    assert "mean 123.675" in said
+    assert "size 8x8" not in said, "the file states the size: that is no guess"
+
+
+def test_what_the_caller_states_is_no_guess(net: Path) -> None:
+    given: dict[str, Any] = {
+        "task": "classification",
+        "mean": (0.0,),
+        "std": (255.0,),
+        "colour": "BGR",
+        "resize": "letterbox",
+    }
+    with open_net(net, **given) as model:
+        assert model.guesses == []
+        assert best(model.predict(colour("red"))) == "blue", "the model was told that it wants BGR"
+
+
+def test_a_free_input_size_must_be_stated(tmp_path: Path) -> None:
+    net = onnx_classifier(tmp_path / "free.onnx", size="side")
+    with models.load(net, "onnxruntime", size=(12, 20)) as model:
+        assert model.preprocessing.size == (12, 20)
+        model.predict(colour("red"))
+
+
+def test_labels_that_do_not_fit_the_output_are_counted(net: Path) -> None:
+    with pytest.raises(ModelError, match=r"2 .*3|3 .*2"), open_net(net, labels=("good", "bad")) as model:
+        model.predict(colour("red"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((0, 8, 3), np.uint8)]
+)
+def test_what_is_no_picture_is_refused(net: Path, wrong: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
+    with open_net(net) as model, pytest.raises(InputError, match="frame must be uint8"):
+        model.predict(wrong)
+
+
+def test_options_and_overrides_that_do_not_exist_are_named(net: Path) -> None:
+    with pytest.raises(OptionError, match="precison"):
+        models.load(net, "openvino", options=["precison=f16"])
+    with pytest.raises(OptionError, match="sizes"):
+        models.load(net, "opencv", sizes=(8, 8))
+    with pytest.raises(OptionError, match="no backend is called 'onyx'"):
+        models.load(net, "onyx")
+
+
+def test_a_backend_that_cannot_open_the_format_says_what_it_opens(net: Path) -> None:
+    with pytest.raises(ModelError, match=r"litert opens \.tflite"):
+        models.load(net, "litert")
+
+
+def test_without_a_name_the_first_backend_that_works_is_taken(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from piaccel import backends
+
+    order = [name for _, name in models.candidates(models.Bundle.open(net))]
+
+    def missing(*_: object) -> None:
+        raise UnavailableError(f"{order[0]} is not installed")
+
+    monkeypatch.setattr(type(backends.get(order[0])), "load", missing)
+    with models.load(net) as model:
+        assert model.backend == order[1]
+
+
+def test_a_frame_costs_no_memory_that_grows_with_it(net: Path) -> None:
+    def peak(model: Model, side: int) -> int:
+        frame = np.zeros((side, side, 3), np.uint8)
+        model.predict(frame)
+        tracemalloc.start()
+        model.predict(frame)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    with open_net(net, "onnxruntime") as model:
+        small, large = peak(model, 64), peak(model, 1024)
+    assert large <= small + 4096
+    assert large < 64 * 1024

@@ -1,0 +1,82 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from piaccel import models, packing
+from piaccel.bundles import Bundle
+from piaccel.errors import ModelError, OptionError
+from piaccel.tasks import Classification
+from tests.backends.networks import ncnn_file
+from tests.classifiers import colour, labels_file, onnx_classifier
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    return labels_file(tmp_path / "labels.txt")
+
+
+def test_files_become_a_bundle_that_answers(tmp_path: Path, labels: Path) -> None:
+    nets = [onnx_classifier(tmp_path / name) for name in ("a.onnx", "b.onnx")]
+    manifest, guesses = packing.pack(nets, tmp_path / "out", labels=labels, licence="MIT")
+    assert any("mean" in guess for guess in guesses)
+    bundle = Bundle.open(tmp_path / "out")
+    assert bundle.manifest == manifest
+    assert (bundle.name, manifest.licence) == ("out", "MIT")
+    assert [variant.name for variant in bundle.variants] == ["a.onnx", "b.onnx"]
+    assert all(variant.precision == "fp32" for variant in bundle.variants)
+    with models.load(tmp_path / "out", "opencv", variant="b.onnx") as model:
+        result = model.predict(colour("green"))
+        assert isinstance(result, Classification)
+        assert result.labels[int(result.scores.argmax())] == "green"
+        assert model.guesses == []
+
+
+def test_every_check_of_a_fresh_bundle_passes(tmp_path: Path, labels: Path) -> None:
+    packing.pack([onnx_classifier(tmp_path / "net.onnx")], tmp_path / "out", labels=labels)
+    checks = list(packing.check(Bundle.open(tmp_path / "out")))
+    assert [(check.variant, check.what) for check in checks] == [("net.onnx", "files"), ("net.onnx", "answers")]
+    assert not any(check.error for check in checks)
+
+
+def test_a_check_finds_a_changed_file_and_labels_that_do_not_fit(tmp_path: Path, labels: Path) -> None:
+    packing.pack([onnx_classifier(tmp_path / "net.onnx")], tmp_path / "out", labels=labels)
+    (tmp_path / "out" / "labels.txt").write_text("good\nbad\n")
+    errors = [check.error for check in packing.check(Bundle.open(tmp_path / "out")) if check.error]
+    assert len(errors) == 1
+    assert "2" in str(errors[0])
+    with open(tmp_path / "out" / "net.onnx", "ab") as file:
+        file.write(b"x")
+    errors = [check.error for check in packing.check(Bundle.open(tmp_path / "out")) if check.error]
+    assert "sha256" in str(errors[0])
+
+
+def test_a_dry_run_makes_nothing(tmp_path: Path, labels: Path) -> None:
+    manifest, _ = packing.pack([onnx_classifier(tmp_path / "net.onnx")], tmp_path / "out", labels=labels, dry_run=True)
+    assert manifest.variants[0].file == "net.onnx"
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_of_two_networks_do_not_share_a_bundle(tmp_path: Path) -> None:
+    nets = [onnx_classifier(tmp_path / "a.onnx"), onnx_classifier(tmp_path / "b.onnx", size=16)]
+    with pytest.raises(ModelError, match="classification at 16x16"):
+        packing.pack(nets, tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["a.onnx", "b.onnx"]
+
+
+def test_a_broken_file_leaves_no_bundle_behind(tmp_path: Path) -> None:
+    broken = tmp_path / "net.onnx"
+    broken.write_bytes(b"\x08\x08garbage")
+    with pytest.raises(ModelError, match=r"net\.onnx"):
+        packing.pack([broken], tmp_path / "out")
+    assert os.listdir(tmp_path) == ["net.onnx"]
+
+
+def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="exists"):
+        packing.pack([onnx_classifier(tmp_path / "net.onnx")], tmp_path)
+
+
+def test_weights_named_beside_their_network_are_not_a_second_network(tmp_path: Path) -> None:
+    param = ncnn_file(tmp_path / "net.ncnn.param")
+    assert packing._without_weights([param, param.with_suffix(".bin")]) == [param]
