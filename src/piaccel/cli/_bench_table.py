@@ -22,8 +22,8 @@ def show(report: Report, console: Console) -> None:
     best = winner(report)
     conditions = report.conditions
     console.print(
-        f"[bold]{escape(report.model['name'])}[/bold], {conditions['scenario']}, {_plural(conditions['repeats'], 'repeat')} of "
-        f"{conditions['duration_s']:g} s, inputs: {escape(conditions['inputs'])}"
+        f"[bold]{escape(report.model['name'])}[/bold], {conditions['scenario']}, "
+        f"{_plural(conditions['repeats'], 'repeat')} of {conditions['duration_s']:g} s, inputs: {escape(conditions['inputs'])}"
     )
     if rows:
         console.print(_speeds(report, rows, best))

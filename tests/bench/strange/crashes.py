@@ -32,9 +32,6 @@ class Crashes(Backend):
     def _probe(self) -> Availability:
         return Availability(True, version="1.0")
 
-    def load(self, path: Path, options: Options) -> Session:
-        return _Session(backends.get("litert").load(path, _litert(options)))
-
-
-def _litert(options: Options) -> Options:
-    return backends.get("litert").options(threads=options.threads)
+    def _load(self, path: Path, options: Options) -> Session:
+        litert = backends.get("litert")
+        return _Session(litert.load(path, options))

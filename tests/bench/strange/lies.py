@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from piaccel import backends
 from piaccel.backends import Availability, Backend, Options, Session
 from piaccel.tensors import Array
@@ -11,14 +13,8 @@ from piaccel.tensors import Array
 class _Session(Session):
     def __init__(self, session: Session) -> None:
         self.inputs, self.outputs = session.inputs, session.outputs
-        zeros = {spec.name: self._zeros(spec.shape, spec.dtype) for spec in session.inputs}
+        zeros = {spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in session.inputs}
         self._answer = {name: array[..., ::-1].copy() for name, array in session.run(zeros).items()}
-
-    @staticmethod
-    def _zeros(shape: tuple[int | None, ...], dtype: object) -> Array:
-        import numpy as np
-
-        return np.zeros([size or 1 for size in shape], np.dtype(dtype))  # type: ignore[call-overload]
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return dict(self._answer)
@@ -33,6 +29,6 @@ class Lies(Backend):
     def _probe(self) -> Availability:
         return Availability(True, version="1.0")
 
-    def load(self, path: Path, options: Options) -> Session:
+    def _load(self, path: Path, options: Options) -> Session:
         litert = backends.get("litert")
-        return _Session(litert.load(path, litert.options(threads=options.threads)))
+        return _Session(litert.load(path, options))
