@@ -44,8 +44,9 @@ def _overlap(xyxy: Array, class_id: Array, these: Array, those: Array, iou: floa
     height = np.minimum(a[..., 3], b[:, 3]) - np.maximum(a[..., 1], b[:, 1])
     shared = np.maximum(width, 0) * np.maximum(height, 0)
     area_a, area_b = ((box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]) for box in (a, b))
-    overlaps: NDArray[np.bool_] = shared > iou * (area_a + area_b - shared)
-    return overlaps & (class_id[these, np.newaxis] == class_id[those])
+    same_class = class_id[these, np.newaxis] == class_id[those]
+    overlaps: NDArray[np.bool_] = same_class & (shared > iou * (area_a + area_b - shared))
+    return overlaps
 
 
 def from_centre(centre: Array, size: Array) -> NDArray[np.float32]:
