@@ -191,11 +191,13 @@ def _with_sensors(row: Measurement, at: int) -> Repeat:
     run = row.repeats[at]
     hot = not row.verdict.valid
     steps = 25
-    at_ns = [run.duration_ns * step // (steps - 1) for step in range(steps)]
+    started_ns = sum(each.duration_ns for each in row.repeats[:at])
+    at_ns = [started_ns + run.duration_ns * step // (steps - 1) for step in range(steps)]
     start, rise = (70.0, 15.2) if hot else (48.0 + at, 9.0)
     late = [hot and step * 3 > 2 * steps for step in range(steps)]
     return replace(
         run,
+        started_ns=started_ns,
         series=[
             Series(
                 "temperature_c", "°C", at_ns, [round(start + rise * (step / steps) ** 0.5, 1) for step in range(steps)]
