@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from piaccel import backends
+from piaccel.backends import Options
 from piaccel.tensors import Quantization
 
 Floats = NDArray[np.float32]
@@ -32,6 +35,16 @@ def answer(nhwc: Floats) -> Floats:
 
 def nchw(nhwc: Floats) -> Floats:
     return np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))
+
+
+COUNT = f"{__name__}:threads_after_a_run"
+
+
+def threads_after_a_run(name: str, path: Path, threads: int) -> int:
+    """For a child process: how many threads it has once the network has run in the backend ``name``."""
+    with backends.get(name).load(path, Options(threads=threads)) as session:
+        session.run({spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in session.inputs})
+        return len(os.listdir("/proc/self/task"))
 
 
 def onnx_answers(nhwc: Floats) -> dict[str, NDArray[Any]]:
@@ -62,6 +75,37 @@ def onnx_file(path: Path, shape: Sequence[int | str] = (1, 3, 5, 5), op: str = "
         onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=0)
     else:
         onnx.save(model, path)
+    return path
+
+
+def text_onnx_file(path: Path) -> Path:
+    """An ONNX network of words."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.STRING, [1]) for name in ("words", "same")]
+    graph = helper.make_graph([helper.make_node("Identity", ["words"], ["same"])], "text", ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def matmul_onnx_file(path: Path) -> Path:
+    """An ONNX network "a" times "b", of any sizes, that fails where these do not fit each other."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [f"{name}0", f"{name}1"]) for name in "aby"]
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["y"])], "product", ends[:2], ends[2:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def ir_file(path: Path) -> Path:
+    """The ONNX network as an OpenVINO .xml with its .bin beside it."""
+    import openvino
+
+    onnx = onnx_file(path.with_suffix(".onnx"))
+    openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=False)
     return path
 
 
