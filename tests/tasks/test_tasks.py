@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,3 +77,11 @@ def test_a_task_that_is_unknown_or_unclear_is_refused_with_the_choices() -> None
     with pytest.raises(OptionError, match=r"out0 \(1, 5\)\) fit no family of detection") as unclear:
         tasks.resolve("detection", [IMAGE], out((1, 5)))
     assert "yolo" in unclear.value.hint
+
+
+def test_the_docs_name_every_family_and_every_option() -> None:
+    text = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")
+    for name in tasks.names():
+        assert f"`{name}`" in text
+        for option in dataclasses.fields(tasks.get(name)):  # type: ignore[arg-type]
+            assert f"`{option.name}`" in text, f"{name}.{option.name}"
