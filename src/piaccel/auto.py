@@ -263,10 +263,16 @@ def _place(
         "task": repr(bundle.task),
         "preprocess": repr([bundle.preprocess, *(each.preprocess for each in bundle.variants)]),
         "runtimes": {name: _stamp(name) for name in backends.names()},
-        "asked": repr((variant, threads, tuple(options), sorted(overrides.items(), key=str))),
+        "asked": repr((variant, threads, tuple(options), _that_matter(overrides))),
     }
     digest = hashlib.sha256(msgspec.json.encode(key, order="deterministic")).hexdigest()
     return folder() / f"{bundle.name}-{digest[:16]}.json"
+
+
+def _that_matter(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Labels, and how many findings are shown, change no speed; None is what was not given."""
+    without = ("labels", "task_options")
+    return sorted((key, value) for key, value in overrides.items() if value is not None and key not in without)
 
 
 def _stamp(name: str) -> str | None:

@@ -23,7 +23,8 @@ def show(report: Report, console: Console) -> None:
     conditions = report.conditions
     console.print(
         f"[bold]{escape(report.model['name'])}[/bold], {conditions['scenario']}, "
-        f"{_plural(conditions['repeats'], 'repeat')} of {conditions['duration_s']:g} s, inputs: {escape(conditions['inputs'])}"
+        f"{_plural(conditions['repeats'], 'repeat')} of {conditions['duration_s']:g} s, "
+        f"inputs: {escape(conditions['inputs'])}"
     )
     if rows:
         console.print(_speeds(report, rows, best))

@@ -9,7 +9,7 @@ import typer
 
 from piaccel.cli import _options as options
 from piaccel.cli._progress import progress
-from piaccel.errors import OptionError
+from piaccel.errors import OptionError, UnavailableError
 
 if TYPE_CHECKING:
     from piaccel.bench import Report
@@ -37,6 +37,9 @@ def bench(
     option: options.BackendOptions = [],  # noqa: B006
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report, every sample included.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page of its own.")] = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Measure nothing: show what auto measured, and what it picked.")
+    ] = False,
     task: options.TaskName = None,
     labels: options.Labels = None,
     size: options.Size = None,
@@ -53,20 +56,25 @@ def bench(
     for target in (json, html):
         if target is not None and target.is_dir():
             raise OptionError(f"{target} is a folder, the report is a file")
-    report = _measure(
-        model,
-        backends=None if backend == "all" else _names(backend),
-        variants=_names(variant) if variant else None,
-        threads=_counts(threads) if threads else None,
-        scenario=scenario,
-        images=image,
-        duration_s=duration,
-        repeats=repeats,
-        latency_bound_ms=latency_bound,
-        options=option,
-        root=root,
-        **options.overrides(task, labels, size, mean, std, colour, resize),
-    )
+    given = options.overrides(task, labels, size, mean, std, colour, resize)
+    counts = _counts(threads) if threads else None
+    if cached:
+        report = _remembered(model, variant, counts, option, root, given)
+    else:
+        report = _measure(
+            model,
+            backends=None if backend == "all" else _names(backend),
+            variants=_names(variant) if variant else None,
+            threads=counts,
+            scenario=scenario,
+            images=image,
+            duration_s=duration,
+            repeats=repeats,
+            latency_bound_ms=latency_bound,
+            options=option,
+            root=root,
+            **given,
+        )
     _write(report, json, html)
     _show(report)
     if report.interrupted:
@@ -81,6 +89,28 @@ def _measure(model: Path, **arguments: Any) -> Report:
 
     with progress("looking at the model and the runtimes") as tell:
         return benchmark(model, progress=tell, **arguments)
+
+
+def _remembered(
+    model: Path, variant: str | None, counts: list[int] | None, option: list[str], root: Path, given: dict[str, Any]
+) -> Report:
+    """Print what was picked and return the measurements behind it."""
+    from piaccel import auto
+    from piaccel.bundles import Bundle
+
+    if counts is not None and len(counts) > 1:
+        raise OptionError("--cached is for one number of threads, or for none named")
+    count = counts[0] if counts else None
+    found = auto.cached(Bundle.open(model), variant=variant, threads=count, options=option, root=root, **given)
+    if found is None:
+        raise UnavailableError(
+            f"{model}: auto has not measured it yet with this board, these files and these versions",
+            hint=f"piaccel predict {model} IMAGE",
+        )
+    pick = found.pick
+    typer.echo(f"auto picked {pick.variant} on {pick.backend} with {pick.threads} threads: {pick.why}")
+    typer.echo(f"remembered in {found.remembered}")
+    return found.report
 
 
 def _write(report: Report, json: Path | None, html: Path | None) -> None:
