@@ -108,7 +108,8 @@ def _remembered(
             hint=f"piaccel predict {model} IMAGE",
         )
     pick = found.pick
-    typer.echo(f"auto picked {pick.variant} on {pick.backend} with {pick.threads} threads: {pick.why}")
+    threads = "1 thread" if pick.threads == 1 else f"{pick.threads} threads"
+    typer.echo(f"auto picked {pick.variant} on {pick.backend} with {threads}: {pick.why}")
     typer.echo(f"remembered in {found.remembered}")
     return found.report
 
