@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import ai_edge_litert.schema_py_generated as schema
-import flatbuffers
+import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 
 SIDE, CHANNELS, FILTERS, CLASSES = 8, 3, 4, 5
 PARAMETERS = FILTERS * CHANNELS * 9 + FILTERS + CLASSES * FILTERS * SIDE * SIDE + CLASSES
 MACS = SIDE * SIDE * FILTERS * CHANNELS * 9 + CLASSES * FILTERS * SIDE * SIDE
 
+_OPTIONS = {"CONV_2D": "Conv2DOptions", "RESHAPE": "ReshapeOptions", "FULLY_CONNECTED": "FullyConnectedOptions"}
+
 
 def tflite(path: Path, *, quantized: bool = False, custom: str = "", free_batch: bool = False) -> Path:
-    """Write convolution, dense, softmax; ``custom`` puts an operator of that name at the end."""
+    """Write convolution, reshape, dense; ``custom`` puts an operator of that name at the end."""
     random = np.random.default_rng(0)
     buffers = [schema.BufferT()]
     tensors: list[Any] = []
@@ -33,6 +35,9 @@ def tflite(path: Path, *, quantized: bool = False, custom: str = "", free_batch:
         tensors.append(made)
         return len(tensors) - 1
 
+    def target(*shape: int) -> int:
+        return tensor("shape", (len(shape),), np.array(shape, np.int32), "INT32")
+
     def weights(name: str, *shape: int) -> int:
         values = random.integers(-9, 9, shape)
         return tensor(name, shape, values.astype(np.int8 if quantized else np.float32))
@@ -45,29 +50,32 @@ def tflite(path: Path, *, quantized: bool = False, custom: str = "", free_batch:
     if free_batch:
         tensors[image].shapeSignature = [-1, SIDE, SIDE, CHANNELS]
     features = tensor("features", (1, SIDE, SIDE, FILTERS))
-    logits = tensor("logits", (1, CLASSES))
+    flat, logits = tensor("flat", (1, FILTERS * SIDE * SIDE)), tensor("logits", (1, CLASSES))
     steps = [
         ("CONV_2D", [image, weights("kernel", FILTERS, 3, 3, CHANNELS), bias("b1", FILTERS)], features),
-        ("FULLY_CONNECTED", [features, weights("dense", CLASSES, FILTERS * SIDE * SIDE), bias("b2", CLASSES)], logits),
+        ("RESHAPE", [features, target(1, FILTERS * SIDE * SIDE)], flat),
+        ("FULLY_CONNECTED", [flat, weights("dense", CLASSES, FILTERS * SIDE * SIDE), bias("b2", CLASSES)], logits),
     ]
     if custom:
         steps.append(("CUSTOM", [logits], tensor("special", (1, CLASSES))))
     graph = schema.SubGraphT()
     graph.name, graph.inputs, graph.outputs, graph.operators = "main", [image], [steps[-1][2]], []
-    codes = []
+    codes: list[Any] = []
     for kind, ins, out in steps:
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, kind)
         code.deprecatedBuiltinCode = code.builtinCode
-        code.version = 3 if quantized else 1
+        code.version = {"CONV_2D": 3, "FULLY_CONNECTED": 4}.get(kind, 1) if quantized else 1
         code.customCode = custom if kind == "CUSTOM" else None
         operator = schema.OperatorT()
         operator.opcodeIndex, operator.inputs, operator.outputs = len(codes), ins, [out]
         if kind != "CUSTOM":
-            name = {"CONV_2D": "Conv2DOptions", "FULLY_CONNECTED": "FullyConnectedOptions"}[kind]
+            name = _OPTIONS[kind]
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
             operator.builtinOptions = getattr(schema, f"{name}T")()
-            if kind == "CONV_2D":
+            if kind == "RESHAPE":
+                operator.builtinOptions.newShape = [1, FILTERS * SIDE * SIDE]
+            elif kind == "CONV_2D":
                 operator.builtinOptions.strideH = operator.builtinOptions.strideW = 1
         codes.append(code)
         graph.operators.append(operator)

@@ -25,7 +25,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
             samples.tflite(folder / "custom.tflite", custom="edgetpu-custom-op"),
         ],
         "onnx": [samples.onnx(folder / "one.onnx"), samples.onnx(folder / "free.onnx", batch="N")],
-        "openvino": [samples.openvino(folder / "net.xml")],
+        "openvino": [samples.openvino(folder / "ir.xml")],
         "ncnn": [samples.ncnn(folder / "net.param"), samples.ncnn(folder / "free.param", stated=False)],
     }
     for kind, names in REAL.items():

@@ -54,7 +54,7 @@ def truncate(chance: random.Random, data: bytearray, _: list[bytes]) -> None:
 
 
 def flip_bits(chance: random.Random, data: bytearray, _: list[bytes]) -> None:
-    for _ in range(chance.randint(1, 8)):
+    for _flip in range(chance.choice((1, 1, 2, 8))):
         data[_place(chance, data)] ^= 1 << chance.randrange(8)
 
 
@@ -66,7 +66,7 @@ def scramble(chance: random.Random, data: bytearray, _: list[bytes]) -> None:
 
 def edit_length(chance: random.Random, data: bytearray, _: list[bytes]) -> None:
     """Flatbuffers and raw headers keep lengths and offsets in four aligned bytes."""
-    for _ in range(chance.randint(1, 4)):
+    for _edit in range(chance.choice((1, 1, 3))):
         start = _place(chance, data) & ~3
         value = chance.choice((*LENGTHS, len(data), len(data) - start, chance.getrandbits(32)))
         data[start : start + 4] = struct.pack("<I", value)
@@ -138,14 +138,15 @@ def write_cases(folder: Path, files: list[Path], numbers: range) -> Iterator[tup
     """Write each case over the one before, damaged in the model or in the weights beside it; yield number and path."""
     suffix = files[0].suffix
     path = folder / f"case{suffix}"
-    weights = [file.with_suffix(".bin") for file in files if suffix in (".param", ".xml")]
+    models = [file.read_bytes() for file in files]
+    weights = [file.with_suffix(".bin").read_bytes() for file in files if suffix in (".param", ".xml")]
     for number in numbers:
+        seed = number // 4 % len(files)
         if weights and number % 4 == 0:
-            seed = number // 4 % len(files)
-            path.write_bytes(files[seed].read_bytes())
-            path.with_suffix(".bin").write_bytes(mutate(number, [weights[seed].read_bytes()]))
+            path.write_bytes(models[seed])
+            path.with_suffix(".bin").write_bytes(mutate(number, [weights[seed]]))
         else:
             if weights:
-                path.with_suffix(".bin").write_bytes(weights[number % len(files)].read_bytes())
-            path.write_bytes(mutate(number, [file.read_bytes() for file in files]))
+                path.with_suffix(".bin").write_bytes(weights[seed])
+            path.write_bytes(mutate(number, [models[seed]] if weights else models))
         yield number, path

@@ -10,7 +10,7 @@ from piaccel.errors import CrashError, HangError
 from piaccel.isolation import Worker
 from tests.fuzz.mutations import cases
 
-CASES = cases(2500)
+CASES = cases(2000)
 SILENCE_S = 60
 
 MANIFEST = """

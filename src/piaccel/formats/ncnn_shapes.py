@@ -31,7 +31,7 @@ _PRODUCTS = """
 _UNCOUNTED = frozenset(_PRODUCTS.split())
 _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 _DECONVOLUTIONS = ("Deconvolution", "DeconvolutionDepthWise")
-_ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+_ORDERS = ((0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 0, 1), (1, 2, 0), (2, 1, 0))
 
 
 class Shapes:
