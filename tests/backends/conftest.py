@@ -1,5 +1,7 @@
 """Fixtures for the tests of the seam."""
 
+import importlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from tests.backends import strangers
 
 
 def _forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "strangers"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
     plugins.names.cache_clear()
     plugins._modules.cache_clear()
     backends.get.cache_clear()

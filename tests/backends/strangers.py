@@ -37,10 +37,10 @@ PROBES = {
 }
 
 
-def install(folder: Path) -> None:
-    """Install them all into ``folder``, which has to come onto the module path."""
+def install(folder: Path, names: tuple[str, ...] = ()) -> None:
+    """Install those of ``names``, or all, into ``folder``, which has to come onto the module path."""
     package = folder / "strangers"
-    package.mkdir(parents=True)
+    package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     for name, probe in PROBES.items():
         hint = "it falls when the moon is full" if name == "segfaults" else ""
@@ -51,7 +51,8 @@ def install(folder: Path) -> None:
     info = folder / "strangers-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
-    points = [f"{file.stem} = strangers.{file.stem}" for file in package.glob("*.py") if file.stem != "__init__"]
+    found = names or [file.stem for file in package.glob("*.py") if file.stem != "__init__"]
+    points = [f"{name} = strangers.{name}" for name in found]
     (info / "entry_points.txt").write_text("[piaccel.backends]\n" + "\n".join(sorted(points)) + "\n")
 
 
