@@ -30,9 +30,14 @@ class PreprocessTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     colour: Colour = "RGB"
     mean: _Numbers = (0.0, 0.0, 0.0)
     std: _Numbers = (1.0, 1.0, 1.0)
+    fill: Annotated[int, msgspec.Meta(ge=0, le=255)] = 114
+
+    @classmethod
+    def of(cls, preprocess: Preprocess) -> PreprocessTable:
+        return cls(**{name: getattr(preprocess, name) for name in cls.__struct_fields__})
 
     def build(self) -> Preprocess:
-        return Preprocess(self.size, self.resize, self.colour, self.mean, self.std)
+        return Preprocess(**{name: getattr(self, name) for name in self.__struct_fields__})
 
 
 class VariantTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

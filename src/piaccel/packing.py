@@ -136,7 +136,7 @@ def pack(
         licence=licence,
         labels="labels.txt" if labels else None,
         task={"family": first.family, **first.task_options},
-        preprocess=_table(first.preprocess),
+        preprocess=PreprocessTable.of(first.preprocess),
         variants=[_variant_table(variant, other, first) for variant, other in zip(variants, trials, strict=True)],
     )
     if not dry_run:
@@ -160,17 +160,12 @@ def _summary(trial: Trial) -> str:
     return f"{trial.family} at {height}x{width}"
 
 
-def _table(preprocess: Preprocess) -> PreprocessTable:
-    p = preprocess
-    return PreprocessTable(p.size, p.resize, p.colour, p.mean, p.std)
-
-
 def _variant_table(variant: Variant, trial: Trial, first: Trial) -> VariantTable:
     try:
         precision = formats.read(variant.path).precision
     except UnavailableError:
         precision = "unknown"
-    own, common = _table(trial.preprocess), _table(first.preprocess)
+    own = PreprocessTable.of(trial.preprocess)
     return VariantTable(
         name=variant.path.name,
         file=variant.path.name,
@@ -179,7 +174,7 @@ def _variant_table(variant: Variant, trial: Trial, first: Trial) -> VariantTable
         sha256=files.sha256(variant.path),
         weights=variant.weights.name if variant.weights else None,
         weights_sha256=files.sha256(variant.weights) if variant.weights else None,
-        preprocess=own if own != common else None,
+        preprocess=own if own != PreprocessTable.of(first.preprocess) else None,
     )
 
 
