@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import Row
 
-NAMES = ("session", "predict", "startup", "peers")
+NAMES = ("session", "predict", "startup", "peers", "auto")
 RESULTS = Path(__file__).parent / "results"
 
 
