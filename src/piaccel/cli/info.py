@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _TITLES = {"tflite": "TensorFlow Lite", "onnx": "ONNX", "openvino": "OpenVINO IR", "ncnn": "ncnn"}
 _MOST_OPERATORS = 10
+_MOST_LABELS = 6
 
 
 def info(
@@ -243,7 +244,7 @@ def _print_bundle(console: Console, bundle: Bundle, described: list[tuple[Networ
     console.print(facts)
     console.print()
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    for column in ("variant", "format", "weights", "size", "parameters", "MACs", "accuracy", "backends that open it"):
+    for column in ("variant", "format", "weights", "size", "parameters", "MACs", "accuracy", "opened by"):
         table.add_column(column, justify="right" if column in ("size", "parameters", "MACs", "accuracy") else "left")
     for variant, (network, answers) in zip(bundle.variants, described, strict=True):
         opening = [answer["name"] for answer in answers if answer["opens"] is not False]
@@ -258,13 +259,28 @@ def _print_bundle(console: Console, bundle: Bundle, described: list[tuple[Networ
             ", ".join(opening) or "[yellow]none[/]",
         )
     console.print(table)
+    idle = _refusals([answers for _, answers in described])
+    if idle:
+        console.print("\n[dim]backends that open none of them[/]")
+        for name, reason in idle.items():
+            console.print(f"{name}: {_safe(reason)}", soft_wrap=True)
     console.print(f"\n[dim]more on one of them: piaccel info {_safe(str(bundle.variants[0].path))}[/]", soft_wrap=True)
+
+
+def _refusals(answers: list[list[Answer]]) -> dict[str, str]:
+    """The backends that open no variant, each with its most telling reason: the longest."""
+    reasons: dict[str, list[str]] = {}
+    for answer in (answer for one in answers for answer in one):
+        told = answer["reason"].removeprefix(f"{answer['name']} ") if answer["opens"] is False else ""
+        reasons.setdefault(answer["name"], []).append(told)
+    return {name: max(told, key=len) for name, told in reasons.items() if all(told)}
 
 
 def _labels(labels: tuple[str, ...]) -> str:
     if not labels:
         return "none"
-    return _safe(f"{len(labels)}: {', '.join(labels[:6])}" + (", …" if len(labels) > 6 else ""))
+    first = ", ".join(label.partition(",")[0] for label in labels[:_MOST_LABELS])  # ImageNet's have synonyms
+    return _safe(f"{len(labels)}: {first}" + (", …" if len(labels) > _MOST_LABELS else ""))
 
 
 def _preprocessing(bundle: Bundle) -> str:
@@ -272,8 +288,13 @@ def _preprocessing(bundle: Bundle) -> str:
     if preprocess is None:
         return "guessed when it is loaded"
     height, width = preprocess.size
-    mean, std = ("/".join(f"{value:g}" for value in values) for values in (preprocess.mean, preprocess.std))
+    mean, std = map(_per_channel, (preprocess.mean, preprocess.std))
     return f"{preprocess.resize} to {height}x{width}, {preprocess.colour}, (pixel - {mean}) / {std}"
+
+
+def _per_channel(values: tuple[float, ...]) -> str:
+    texts = [f"{value:g}" for value in values]
+    return texts[0] if len(set(texts)) == 1 else f"[{', '.join(texts)}]"
 
 
 def _setting(key: str, value: object) -> str:
