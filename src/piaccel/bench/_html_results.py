@@ -52,7 +52,7 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[Column]:
         ("p90", lambda _, numbers: number(numbers.latency.p90_ms)),
         ("p95", lambda _, numbers: number(numbers.latency.p95_ms)),
         ("p99", lambda _, numbers: number(numbers.latency.p99_ms)),
-        ("mean ± 95 %", lambda _, numbers: _mean(numbers)),
+        ("mean ±\xa095\xa0%", lambda _, numbers: _mean(numbers)),
         ("FPS", lambda _, numbers: number(numbers.fps)),
     ]
     if any(line.row.scenario == "server" for line in lines):
@@ -137,17 +137,18 @@ def stages(lines: Sequence[Line]) -> Html | None:
     measured = [(line, line.numbers) for line in lines if line.numbers is not None and line.numbers.stages]
     if not measured:
         return None
-    longest = max(sum(stage.mean_ms for stage in numbers.stages.values()) for _, numbers in measured)
+    longest = max(sum(stage.p50_ms for stage in numbers.stages.values()) for _, numbers in measured)
     scale = Scale(0.0, longest * 1.03)
     parts, rows = [], []
     for line, numbers in measured:
-        means = [(name, stage.mean_ms) for name, stage in numbers.stages.items()]
+        medians = [(name, stage.p50_ms) for name, stage in numbers.stages.items()]
         assert numbers.end_to_end is not None
-        text = f"{number(numbers.end_to_end.mean_ms)} ms a frame, {number(numbers.end_to_end_fps or 0)} FPS"
-        shares = ", ".join(f"{name} {number(value)} ms" for name, value in means)
+        whole = numbers.end_to_end
+        text = f"p50 {number(whole.p50_ms)}, p90 {number(whole.p90_ms)}, p99 {number(whole.p99_ms)} ms"
+        shares = ", ".join(f"{name} {number(value)} ms" for name, value in medians)
         parts.append(tag("div", tag("b", line.label), " ", line.badges(), tag("small", text), class_="name"))
-        parts.append(tag("div", stack(means, scale, f"{line.label}: {shares}"), class_=f"plot {line.status}"))
-        entries = [*numbers.stages.items(), ("end to end", numbers.end_to_end)]
+        parts.append(tag("div", stack(medians, scale, f"{line.label}: {shares}"), class_=f"plot {line.status}"))
+        entries = [*numbers.stages.items(), ("end to end", whole)]
         for index, (name, stage) in enumerate(entries):
             values = (stage.mean_ms, stage.p50_ms, stage.p90_ms, stage.p99_ms, stage.max_ms)
             first = tag("th", line.label, scope="rowgroup", rowspan=str(len(entries))) if index == 0 else None
@@ -159,7 +160,7 @@ def stages(lines: Sequence[Line]) -> Html | None:
     table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows))
     return section(
         "stages", "End to end, by stage",
-        tag("p", "From the file to the result, mean of each stage. ", keys),
+        tag("p", "From the file to the result, the median of each stage. ", keys),
         tag("div", parts, class_="chart"),
         tag("details", tag("summary", "Every stage in numbers (ms)"), tag("div", table, class_="wide", tabindex="0")),
     )  # fmt: skip

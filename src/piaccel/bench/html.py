@@ -56,7 +56,7 @@ def _header(report: Report, title: str, lines: Sequence[Line]) -> Html:
     board = report.environment.get("board") or {}
     versions = report.environment.get("versions") or {}
     where = [
-        board.get("model") or "unknown board",
+        board.get("model") or board.get("cpu") or "unknown board",
         report.conditions.get("scenario"),
         report.created.replace("T", " ").replace("+00:00", " UTC").replace("Z", " UTC"),
         f"piaccel {versions['piaccel']}" if versions.get("piaccel") else None,

@@ -181,6 +181,7 @@ def difference(old: Measurement, new: Measurement) -> Difference | None:
     return Difference(old_ms, new_ms, Interval(ratio * math.exp(-margin), ratio * math.exp(margin), method))
 
 
+@cache
 def t_quantile(freedom: float) -> float:
     """Return t with ``P(-t < T < t) = LEVEL`` for Student's distribution with ``freedom`` degrees of freedom, >= 1.
 
