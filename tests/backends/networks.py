@@ -61,7 +61,9 @@ def onnx_file(path: Path, shape: Sequence[int | str] = (1, 3, 5, 5), op: str = "
     out = [shape[0], 2, *shape[2:]]
     graph = helper.make_graph(
         [
-            helper.make_node(op, ["x", "w", "b"], ["y"], name="first", domain="" if op == "Conv" else "acme"),
+            helper.make_node(
+                op, ["x", "w", "b"], ["y"], name="first", domain="" if op == "Conv" else "acme", kernel_shape=[1, 1]
+            ),
             helper.make_node("Relu", ["y"], ["positive"], name="second"),
         ],
         "tiny",

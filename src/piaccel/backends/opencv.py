@@ -17,6 +17,8 @@ from piaccel.tensors import Array, TensorSpec
 if TYPE_CHECKING:
     from piaccel.formats import Network
 
+_SILENT, _INFO = 0, 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpenCVOptions(Options):
@@ -119,5 +121,5 @@ def _engine(cv2: Any, wanted: str) -> dict[str, Any]:
 
 
 def _quieten(cv2: Any) -> None:
-    logging = cv2.utils.logging
-    logging.setLogLevel(logging.LOG_LEVEL_INFO if chatter.verbose() else logging.LOG_LEVEL_SILENT)
+    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # OpenCV 4, 5
+    set_level(_INFO if chatter.verbose() else _SILENT)
