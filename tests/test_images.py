@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from piaccel.errors import InputError, NotFoundError, OptionError
-from piaccel.images import read_image, write_image
+from piaccel.images import find_images, read_image, write_image
 
 IMAGE = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8), (90, 60))
 
@@ -81,3 +81,15 @@ def test_an_unknown_suffix_is_refused_and_leaves_no_file(tmp_path: Path) -> None
     with pytest.raises(OptionError, match=r"writes no \.xyz pictures"):
         write_image(tmp_path / "a.xyz", IMAGE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_gives_its_pictures_by_name_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    alone = tmp_path / "notes.txt"
+    assert find_images([tmp_path, alone]) == [tmp_path / "a.png", tmp_path / "b.JPG", alone]
+
+
+def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no pictures in this folder"):
+        find_images([tmp_path])

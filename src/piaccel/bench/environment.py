@@ -42,6 +42,7 @@ def describe(bundle: Bundle, precisions: Mapping[str, str]) -> dict[str, Any]:
                 "format": variant.format,
                 "precision": precisions[variant.name],
                 "sha256": variant.sha256 or sha256(variant.path),
+                "weights_sha256": variant.weights_sha256 or (sha256(variant.weights) if variant.weights else None),
                 "accuracy": variant.accuracy,
             }
             for variant in bundle.variants

@@ -23,7 +23,7 @@ from piaccel.bench.scenarios import METRIC, MIN_QUERIES, SERVER_PERCENT, Limits
 from piaccel.bench.verdict import Expected, judge
 from piaccel.bundles import Bundle
 from piaccel.errors import OptionError, PiaccelError
-from piaccel.images import read_image
+from piaccel.images import find_images, read_image
 
 LOAD_TIMEOUT_S = 300.0
 """Longest silence of a child beside its measuring: some runtimes compile large models for minutes on a small board."""
@@ -70,6 +70,8 @@ class Settings:
     @property
     def inputs(self) -> str:
         """What the networks are fed, in words."""
+        if len(self.images) > 3:
+            return f"{len(self.images)} pictures, {self.images[0].name} to {self.images[-1].name}"
         if self.images:
             return ", ".join(path.name for path in self.images)
         return f"{COUNT} made-up pictures of {SIZE[1]}x{SIZE[0]}, seed {self.seed}"
@@ -270,10 +272,10 @@ def benchmark(
 ) -> Report:
     """Measure a bundle or a model file in every backend that can open it; what ``piaccel bench`` prints.
 
-    ``backends``, ``variants`` and ``threads`` narrow the choice; ``images`` are files that all are fed, else made-up
-    pictures; ``options`` are the backends' own as "key=value"; ``overrides`` as for ``piaccel.load``. A candidate that
-    fails is a row with ``error``. Ctrl-C ends the children; the report then holds what was finished and is marked
-    ``interrupted``. Raises NotFoundError, InputError, ModelError, OptionError for what is wrong before that.
+    ``backends``, ``variants`` and ``threads`` narrow the choice; ``images`` are files or folders that all are fed, else
+    made-up pictures; ``options`` are the backends' own as "key=value"; ``overrides`` as for ``piaccel.load``. A
+    candidate that fails is a row with ``error``. Ctrl-C ends the children; the report then holds what was finished and
+    is marked ``interrupted``. Raises NotFoundError, InputError, ModelError, OptionError for what is wrong before that.
     """
     from piaccel.device import board, sensors
 
@@ -281,7 +283,7 @@ def benchmark(
         scenario=scenario,
         duration_s=duration_s,
         repeats=repeats,
-        images=tuple(Path(each) for each in images),
+        images=tuple(find_images(images)),
         latency_bound_ms=latency_bound_ms,
         seed=seed,
         overrides=overrides,

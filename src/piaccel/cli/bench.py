@@ -24,7 +24,8 @@ def bench(
         typer.Option("--threads", "-t", metavar="N,...", help="CPU threads, with commas; one a core if not."),
     ] = None,
     image: Annotated[
-        list[Path], typer.Option(help="A picture to feed, and to measure end to end with; may be repeated.")
+        list[Path],
+        typer.Option(help="A picture, or a folder of them, to feed and to measure end to end with; repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     scenario: Annotated[
         str, typer.Option(help="single-stream, multi-stream, offline or server (after MLPerf LoadGen).")

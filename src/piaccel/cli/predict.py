@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from piaccel.models import Model
     from piaccel.tasks import Result
 
-_PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
 
 def predict(
     model: options.ModelArgument,
@@ -51,8 +49,8 @@ def predict(
 
     given = options.overrides(task, labels, size, mean, std, colour, resize)
     given["task_options"] = {key: value for key, value in (("top", top), ("threshold", threshold)) if value is not None}
-    paths = _expand(images)
-    if save is not None and len(paths) > 1 and save.suffix.lower() in _PICTURES:
+    paths = pictures.find_images(images)
+    if save is not None and len(paths) > 1 and save.suffix.lower() in pictures.SUFFIXES:
         raise OptionError(f"--save {save} is one file for {len(paths)} pictures", hint="give a folder to --save")
     with progress("looking at the model and the runtimes") as tell:
         loaded = auto.load(
@@ -84,21 +82,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def _expand(images: list[Path]) -> list[Path]:
-    paths: list[Path] = []
-    for image in images:
-        if image.is_dir():
-            inside = sorted(path for path in image.iterdir() if path.suffix.lower() in _PICTURES)
-            if not inside:
-                raise OptionError(f"{image}: no pictures in this folder ({', '.join(_PICTURES)})")
-            paths += inside
-        else:
-            paths.append(image)
-    return paths
-
-
 def _target(save: Path, picture: Path, count: int) -> Path:
-    if count == 1 and save.suffix.lower() in _PICTURES:
+    from piaccel.images import SUFFIXES
+
+    if count == 1 and save.suffix.lower() in SUFFIXES:
         return save
     return save / f"{picture.stem}.jpg"
 
