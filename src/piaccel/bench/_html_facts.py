@@ -11,7 +11,7 @@ from piaccel.bench._html_line import Line, known, section
 from piaccel.bench._html_results import share
 from piaccel.bench._html_scale import number
 from piaccel.bench._html_tags import Html, tag
-from piaccel.bench.statistics import Summary
+from piaccel.bench.statistics import Summary, percentile
 
 OPEN_ROWS = 8
 """Up to so many rows are unfolded; of more, only the first."""
@@ -49,18 +49,28 @@ def details(lines: Sequence[Line]) -> Html | None:
 
 def _facts(row: Measurement, numbers: Summary) -> list[tuple[str, str]]:
     interval = numbers.latency.mean_interval_ms
+    runs = [repeat for repeat in row.repeats if repeat.latency_ns]
     options = ", ".join(f"{name} = {value}" for name, value in row.options.items() if value not in (None, ""))
     return [
-        ("samples", f"{numbers.latency.count:,} in {numbers.repeats} repeats, after {numbers.warmup_count} to warm up"),
+        ("samples", f"{numbers.latency.count:,}, after {numbers.warmup_count:,} to warm up"),
+        ("median of each repeat", ", ".join(number(percentile(run.latency_ns, 50) / 1e6) for run in runs) + " ms"),
         ("load, first inference", f"{number(numbers.load_ms)} ms, {number(numbers.first_ms)} ms"),
         ("interval of the mean", interval.method if interval else "too few samples"),
-        ("repeats differ by", f"{numbers.spread:.1%}"),
-        ("largest drift in a repeat", f"{numbers.drift:+.1%}"),
-        ("coefficient of variation", f"{numbers.latency.cv:.1%}"),
+        *_steadiness(row, numbers),
         ("CPU cores kept busy", known(numbers.cpu_cores, "{:.2f}")),
         ("cores busy with other work", known(numbers.other_load, "{:.2f}")),
         ("runtime", f"{row.backend} {row.version or 'of unknown version'}"),
         *([("options", options)] if options else []),
+    ]
+
+
+def _steadiness(row: Measurement, numbers: Summary) -> list[tuple[str, str]]:
+    if row.scenario == "server":  # its latencies are mostly waiting, which says nothing of the runtime's steadiness
+        return []
+    return [
+        ("repeats differ by", f"{numbers.spread:.1%}"),
+        ("largest drift in a repeat", f"{numbers.drift:+.1%}"),
+        ("coefficient of variation", f"{numbers.latency.cv:.1%}"),
     ]
 
 

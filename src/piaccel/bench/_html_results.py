@@ -35,9 +35,11 @@ def table(report: Report, lines: Sequence[Line]) -> Html:
         if line.reasons():
             rows.append(tag("tr", tag("td", line.why(), colspan=str(len(heads))), class_="why"))
     sizes = sorted({line.row.samples_per_query for line in lines})
-    query = "of one query" if sizes == [1] else f"of a query of {' or '.join(map(str, sizes))} samples"
+    query = "a query" if sizes in ([], [1]) else f"a query of {' or '.join(map(str, sizes))} samples"
+    waited = any(line.row.scenario == "server" for line in lines)
+    span = "from the moment it was due: waiting is part of it" if waited else "inference alone"
     note = (
-        f"Latency {query} in ms, inference alone. Percentiles are over the samples of all repeats. "
+        f"Latency of {query} in ms, {span}. Percentiles are over the samples of all repeats. "
         "A row that is not valid, or whose answer is wrong, is never called fastest."
     )
     head = tag("thead", tag("tr", [tag("th", each, scope="col") for each in heads]))
