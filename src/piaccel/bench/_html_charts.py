@@ -86,7 +86,7 @@ class TimeLine:
         ]
         ends = f"{number(float(samples.min()))} to {number(float(samples.max()))} ms"
         caption = _caption("latency", ends + (", logarithmic" if scale.log else ""))
-        plot = tag("div", _svg(height, f"latency of each query: {ends}", lines, self._bands(height), shapes), labels)
+        plot = tag("div", _svg(height, f"latency of each query: {ends}", self._bands(height), lines, shapes), labels)
         return joined([caption, tag("div", plot, class_="plot")])
 
     def sensor(self, name: str, title: str, unit: str, divisor: float = 1.0) -> Html:
