@@ -80,6 +80,37 @@ def onnx_file(path: Path, shape: Sequence[int | str] = (1, 3, 5, 5), op: str = "
     return path
 
 
+def quantized_onnx_file(path: Path, dtype: str = "uint8", zero_point: bool = True) -> Path:
+    """The network with integers at its ends, as a converter from TensorFlow Lite writes it: input "x", output "y"."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    shift = np.array(128 if dtype == "uint8" else 0, dtype)
+    kind = TensorProto.UINT8 if dtype == "uint8" else TensorProto.INT8
+    zero = ["zero"] if zero_point else []
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "x_scale", *zero], ["x_real"]),
+        helper.make_node("Conv", ["x_real", "w", "b"], ["y_real"], kernel_shape=[1, 1]),
+        helper.make_node("QuantizeLinear", ["y_real", "y_scale", *zero], ["y"]),
+    ]
+    arrays = {
+        "w": WEIGHTS[:, :, None, None],
+        "b": BIAS,
+        "x_scale": np.float32(INPUT.scale[0]),
+        "y_scale": np.float32(OUTPUT.scale[0]),
+        **({"zero": shift} if zero_point else {}),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "quantized",
+        [helper.make_tensor_value_info("x", kind, [1, 3, 5, 5])],
+        [helper.make_tensor_value_info("y", kind, [1, 2, 5, 5])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 def text_onnx_file(path: Path) -> Path:
     """An ONNX network of words."""
     import onnx

@@ -62,6 +62,23 @@ def test_a_quantized_network_with_float_ends_takes_and_gives_floats(tmp_path: Pa
     np.testing.assert_allclose(real, networks.answer(networks.picture()), atol=1.5 * networks.OUTPUT.scale[0])
 
 
+@pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", True), ("int8", True), ("uint8", False)])
+def test_integers_at_the_ends_carry_the_quantization_that_the_graph_tells(
+    tmp_path: Path, dtype: str, zero_point: bool
+) -> None:
+    path = networks.quantized_onnx_file(tmp_path / "q.onnx", dtype, zero_point)
+    picture = np.maximum(networks.picture(), 0) if not zero_point else networks.picture()
+    with BACKEND.load(path, ONE) as session:
+        (given,), (result,) = session.inputs, session.outputs
+        assert given.quantization is not None
+        assert result.quantization is not None
+        fed = given.quantization.quantize(networks.nchw(picture), given.dtype)
+        real = result.quantization.dequantize(session.run({"x": fed})["y"])
+    right = networks.nchw(networks.answer(picture))
+    low = 0 if not zero_point else -np.inf
+    np.testing.assert_allclose(real, np.maximum(right, low), atol=1.5 * networks.OUTPUT.scale[0])
+
+
 def test_free_dimensions_take_any_length(tmp_path: Path) -> None:
     path = networks.onnx_file(tmp_path / "free.onnx", ("batch", 3, "height", "width"))
     with BACKEND.load(path, ONE) as session:

@@ -10,6 +10,7 @@ from piaccel.errors import ModelError, UnavailableError
 if TYPE_CHECKING:
     from piaccel.backends import Backend
     from piaccel.formats import Network
+    from piaccel.tensors import Quantization
 
 EDGETPU = "it is compiled for the Edge TPU and needs the backend edgetpu, or the model before compilation"
 
@@ -19,6 +20,15 @@ def network(path: Path) -> Network:
     from piaccel import formats  # the readers are needed for a file, not for a list of backends
 
     return formats.read(path)
+
+
+def quantization(path: Path) -> dict[str, Quantization]:
+    """How the file's integer inputs and outputs are quantized, by name, for runtimes that do not tell."""
+    try:
+        found = network(path)
+    except (ModelError, UnavailableError):  # the runtime opened it: it runs, as plain integers
+        return {}
+    return {spec.name: spec.quantization for spec in (*found.inputs, *found.outputs) if spec.quantization is not None}
 
 
 def of(path: Path, backend: Backend) -> ModelError | None:

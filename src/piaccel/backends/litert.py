@@ -53,8 +53,8 @@ class LiteRT(Backend):
 class _Session(Session):
     def __init__(self, interpreter: Any) -> None:
         ins, outs = interpreter.get_input_details(), interpreter.get_output_details()
-        self.inputs = _specs(ins)
-        self.outputs = _specs(outs)
+        self.inputs = _specs(ins, True)
+        self.outputs = _specs(outs, False)
         self._fed = tuple((spec.name, detail["index"]) for spec, detail in zip(self.inputs, ins, strict=True))
         self._given = tuple((spec.name, detail["index"]) for spec, detail in zip(self.outputs, outs, strict=True))
         self._interpreter = interpreter
@@ -116,17 +116,18 @@ def _metadata_version(package: str) -> str | None:
     return version(found[0]) if found else None
 
 
-def _specs(details: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+def _specs(details: list[dict[str, Any]], is_input: bool) -> tuple[TensorSpec, ...]:
     names = distinct(detail["name"] for detail in details)
-    return tuple(_spec(name, detail) for name, detail in zip(names, details, strict=True))
+    return tuple(_spec(name, detail, is_input) for name, detail in zip(names, details, strict=True))
 
 
-def _spec(name: str, detail: dict[str, Any]) -> TensorSpec:
+def _spec(name: str, detail: dict[str, Any], is_input: bool) -> TensorSpec:
     signature = detail.get("shape_signature", detail["shape"])
     if len(signature) != len(detail["shape"]):  # absent in the file
         signature = detail["shape"]
     shape = tuple(None if size < 0 else int(size) for size in signature)
-    return TensorSpec(name, shape, np.dtype(detail["dtype"]), guess_layout(shape), _quantization(detail))
+    layout = guess_layout(shape) if is_input else ""
+    return TensorSpec(name, shape, np.dtype(detail["dtype"]), layout, _quantization(detail))
 
 
 def _quantization(detail: dict[str, Any]) -> Quantization | None:

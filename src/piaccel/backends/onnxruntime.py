@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from piaccel import chatter
-from piaccel.backends import Availability, Backend, Options, Session, last_line
+from piaccel.backends import Availability, Backend, Options, Session, _diagnosis, last_line
 from piaccel.errors import ModelError
-from piaccel.tensors import Array, TensorSpec, guess_layout
+from piaccel.tensors import Array, Quantization, TensorSpec, guess_layout
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _FATAL, _WARNING = 4, 2
@@ -78,8 +78,11 @@ class OnnxRuntime(Backend):
 
 class _Session(Session):
     def __init__(self, path: Path, session: Any) -> None:
-        self.inputs = tuple(_spec(path, tensor) for tensor in session.get_inputs())
-        self.outputs = tuple(_spec(path, tensor) for tensor in session.get_outputs())
+        ends = session.get_inputs(), session.get_outputs()
+        integer = any(tensor.type in ("tensor(int8)", "tensor(uint8)") for end in ends for tensor in end)
+        told = _diagnosis.quantization(path) if integer else {}
+        self.inputs = tuple(_spec(path, tensor, told, True) for tensor in ends[0])
+        self.outputs = tuple(_spec(path, tensor, told, False) for tensor in ends[1])
         self._outputs = [spec.name for spec in self.outputs]
         self._session = session
 
@@ -90,9 +93,10 @@ class _Session(Session):
         del self._session
 
 
-def _spec(path: Path, tensor: Any) -> TensorSpec:
+def _spec(path: Path, tensor: Any, told: Mapping[str, Quantization], is_input: bool) -> TensorSpec:
     kind = tensor.type.removeprefix("tensor(").removesuffix(")")
     if kind not in _DTYPES:
         raise ModelError(f"{path}: {tensor.name!r} is {tensor.type}, piaccel handles tensors of numbers only")
     shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in tensor.shape)
-    return TensorSpec(tensor.name, shape, np.dtype(_DTYPES[kind]), guess_layout(shape))
+    layout = guess_layout(shape) if is_input else ""
+    return TensorSpec(tensor.name, shape, np.dtype(_DTYPES[kind]), layout, told.get(tensor.name))

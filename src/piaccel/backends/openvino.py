@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from piaccel.backends import Availability, Backend, Options, Session, distinct
+from piaccel.backends import Availability, Backend, Options, Session, _diagnosis, distinct
 from piaccel.tensors import Array, Quantization, TensorSpec, guess_layout
 
 
@@ -45,13 +45,17 @@ class OpenVINO(Backend):
             "PERFORMANCE_HINT": "LATENCY",
         }
         compiled = ov.Core().compile_model(model, "CPU", settings)
-        return _Session(ov, compiled, _quantization(path))
+        return _Session(ov, compiled, path)
 
 
 class _Session(Session):
-    def __init__(self, ov: Any, compiled: Any, quantization: Mapping[str, Quantization]) -> None:
-        self.inputs = _specs(compiled.inputs, quantization)
-        self.outputs = _specs(compiled.outputs, quantization)
+    def __init__(self, ov: Any, compiled: Any, path: Path) -> None:
+        ports = (*compiled.inputs, *compiled.outputs)
+        integer = any(port.get_element_type() in (ov.Type.i8, ov.Type.u8) for port in ports)
+        # OpenVINO keeps integer inputs and outputs and does not tell their scales.
+        told = _diagnosis.quantization(path) if integer else {}
+        self.inputs = _specs(compiled.inputs, told, True)
+        self.outputs = _specs(compiled.outputs, told, False)
         self._tensor = ov.Tensor
         self._compiled = compiled
         self._request = compiled.create_infer_request()
@@ -91,9 +95,9 @@ class _Session(Session):
         self._buffers.clear()
 
 
-def _specs(ports: list[Any], quantization: Mapping[str, Quantization]) -> tuple[TensorSpec, ...]:
+def _specs(ports: list[Any], told: Mapping[str, Quantization], is_input: bool) -> tuple[TensorSpec, ...]:
     names = distinct(_name(port) for port in ports)
-    return tuple(_spec(name, port, quantization.get(name)) for name, port in zip(names, ports, strict=True))
+    return tuple(_spec(name, port, told.get(name), is_input) for name, port in zip(names, ports, strict=True))
 
 
 def _name(port: Any) -> str:
@@ -101,18 +105,7 @@ def _name(port: Any) -> str:
     return name
 
 
-def _spec(name: str, port: Any, quantization: Quantization | None) -> TensorSpec:
+def _spec(name: str, port: Any, quantization: Quantization | None, is_input: bool) -> TensorSpec:
     shape = tuple(None if size.is_dynamic else size.get_length() for size in port.get_partial_shape())
     dtype = np.dtype(port.get_element_type().to_dtype())
-    return TensorSpec(name, shape, dtype, guess_layout(shape), quantization if dtype.kind in "iu" else None)
-
-
-def _quantization(path: Path) -> dict[str, Quantization]:
-    """OpenVINO keeps the integer inputs and outputs of a .tflite file and does not tell their scales."""
-    if path.suffix != ".tflite":
-        return {}
-    from piaccel import formats
-
-    network = formats.read(path)
-    specs = (*network.inputs, *network.outputs)
-    return {spec.name: spec.quantization for spec in specs if spec.quantization is not None}
+    return TensorSpec(name, shape, dtype, guess_layout(shape) if is_input else "", quantization)

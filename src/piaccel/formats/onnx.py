@@ -12,6 +12,7 @@ from typing import Any
 
 from piaccel.errors import ModelError, UnavailableError
 from piaccel.formats.network import Network, count, numpy_dtype, precision_of
+from piaccel.formats.onnx_quantization import at_ends
 from piaccel.tensors import TensorSpec, guess_layout
 
 INSTALL = "pip install 'piaccel[onnx]'"
@@ -80,6 +81,7 @@ class _Reader:
         for node in model.graph.node:
             if node.op_type == "Constant" and node.output:
                 self.constants.update((node.output[0], a.t) for a in node.attribute if a.HasField("t"))
+        self.quantization = at_ends(onnx, model.graph, self.constants)
 
     def network(self, size: tuple[int, int] | None) -> Network:
         graph = self.model.graph
@@ -208,7 +210,8 @@ class _Reader:
         kind = self._type(value.type.tensor_type.elem_type)
         shape = _dims(value)
         dtype = numpy_dtype(_NUMPY.get(kind, kind.lower()))
-        return TensorSpec(_text(value.name), shape, dtype, guess_layout(shape) if is_input else "")
+        quantization = self.quantization.get(value.name) if kind in ("INT8", "UINT8") else None
+        return TensorSpec(_text(value.name), shape, dtype, guess_layout(shape) if is_input else "", quantization)
 
     def _type(self, number: int) -> str:
         names = self.onnx.TensorProto.DataType
