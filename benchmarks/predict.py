@@ -43,8 +43,8 @@ def measure() -> list[Row]:
             model.preprocess(frame)
             return model.postprocess(outputs, geometry)
 
-        hand, full = medians(interleave([by_hand, lambda: model.predict(frame)], rounds=30, block=20))
-        taught, kept = medians(interleave([tutorial, ours], rounds=30, block=40))
+        hand, full = medians(interleave([by_hand, lambda: model.predict(frame)], rounds=200, block=2))
+        taught, kept = medians(interleave([tutorial, ours], rounds=300, block=4))
     return [
         Row(whole, f"{full / hand - 1:+.1%} ({hand / 1e6:.2f} ms by hand)", "at most +5 %", full <= hand * 1.05),
         Row(around, f"{taught / kept:.1f}x faster ({kept / 1e6:.2f} ms)", "at least 2x", taught >= 2 * kept),

@@ -28,7 +28,7 @@ def measure() -> list[Row]:
     backend = backends.get("litert")
     with backend.load(MODEL, backend.options(threads=1)) as session:
         feeds = {session.inputs[0].name: image}
-        times = interleave([bare, lambda: session.run(feeds)], rounds=60, block=50)
+        times = interleave([bare, lambda: session.run(feeds)], rounds=1500, block=2)
     plain, ours = medians(times)
     extra_us = (ours - plain) / 1000
     text = f"{extra_us:+.1f} µs a call ({plain / 1000:.0f} µs bare, {ours / 1000:.0f} µs through piaccel)"

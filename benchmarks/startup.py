@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -26,11 +25,12 @@ def _help() -> Row:
 
 
 def _memory() -> Row:
+    question = "peak RSS of piaccel predict with LiteRT"
     picture = next(iter(sorted((DEMO / "images").glob("*.jpg"))))
-    command = [sys.executable, "-m", "piaccel", "predict", str(DEMO / "bundle"), str(picture), "--backend", "litert"]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        return Row("peak RSS of piaccel predict with LiteRT", "not measured: the command failed")
-    megabytes = usage.ru_maxrss / 1024
-    return Row("peak RSS of piaccel predict with LiteRT", f"{megabytes:.0f} MB", "at most 100 MB", megabytes <= 100)
+    arguments = ["predict", str(DEMO / "bundle"), str(picture), "--backend", "litert"]
+    # The child reads its own peak: what wait4 tells a parent holds the parent's memory too (Linux, exec_mmap).
+    script = f"from piaccel.cli import main\nassert main({arguments!r}) == 0\n"
+    script += "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    megabytes = int(done.stdout.split()[-1]) / 1024
+    return Row(question, f"{megabytes:.0f} MB", "at most 100 MB", megabytes <= 100)
