@@ -77,3 +77,28 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert said in error
     assert "Traceback" not in error
     assert error.startswith("piaccel: error: ")
+
+
+def test_the_page_names_every_option_and_the_thresholds_as_they_are() -> None:
+    from inspect import signature
+
+    from piaccel.bench import agreement, run, scenarios, verdict, warmup
+    from piaccel.cli.bench import bench
+
+    page = (Path(__file__).parents[2] / "docs/bench.md").read_text()
+    for name in signature(bench).parameters:
+        assert name == "model" or f"`--{name.replace('_', '-')}" in page, name
+    for scenario in scenarios.METRIC:
+        assert f"| `{scenario}` |" in page
+    tight, loose = agreement.TIGHT, agreement.LOOSE
+    assert f"| {tight.cosine:g} | {loose.cosine:g}" in page
+    assert f"| {tight.tie:g} | {loose.tie:g} |" in page
+    assert f"| {tight.overlap:g} | {loose.overlap:g} |" in page
+    assert f"| {tight.share:.0%} | {loose.share:.0%} |".replace("%", " %") in page
+    assert f"| {tight.distance:g} | {loose.distance:g} |" in page
+    assert f"{verdict.HOT_C:.0f} °C or more" in page
+    assert f"below {verdict.CLOCK_SHARE:.0%} of".replace("%", " %") in page
+    assert f"more than {verdict.TOLERANCE:.0%} of the machine".replace("%", " %") in page
+    assert f"has {scenarios.MIN_QUERIES} queries" in page
+    assert f"{run.LONGEST} times the duration (at least {run.LONGEST_S:.0f} s)" in page
+    assert f"at least {warmup.MIN_NS / 1e9:g} s" in page
