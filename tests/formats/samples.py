@@ -89,8 +89,8 @@ def tflite(path: Path, *, quantized: bool = False, custom: str = "", free_batch:
     return path
 
 
-def onnx(path: Path, *, batch: int | str = 1, domain: str = "", kind: str = "Softmax") -> Path:
-    """Write the same network; ``kind`` of ``domain`` is its last operator."""
+def onnx(path: Path, *, batch: int | str = 1, domain: str = "", kind: str = "Softmax", quantized: bool = False) -> Path:
+    """Write the same network; ``kind`` of ``domain`` is its last operator; ``quantized`` takes and gives uint8."""
     import onnx as package
     from onnx import TensorProto, helper, numpy_helper
 
@@ -104,8 +104,16 @@ def onnx(path: Path, *, batch: int | str = 1, domain: str = "", kind: str = "Sof
         helper.make_node("Gemm", ["flat", "dense", "b2"], ["logits"]),
         helper.make_node(kind, ["logits"], ["scores"], domain=domain),
     ]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, CHANNELS, SIDE, SIDE])
-    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, CLASSES])
+    dtype = TensorProto.FLOAT
+    if quantized:
+        dtype = TensorProto.UINT8
+        scales = {"scale": np.float32(0.5), "zero": np.uint8(3)}
+        weights += [numpy_helper.from_array(np.array(value), name) for name, value in scales.items()]
+        nodes[0].input[0], nodes[-1].output[0] = "real image", "real scores"
+        nodes.insert(0, helper.make_node("DequantizeLinear", ["image", "scale", "zero"], ["real image"]))
+        nodes.append(helper.make_node("QuantizeLinear", ["real scores", "scale", "zero"], ["scores"]))
+    image = helper.make_tensor_value_info("image", dtype, [batch, CHANNELS, SIDE, SIDE])
+    scores = helper.make_tensor_value_info("scores", dtype, [batch, CLASSES])
     graph = helper.make_graph(nodes, "sample", [image], [scores], weights)
     opsets = [helper.make_opsetid("", 13)] + ([helper.make_opsetid(domain, 1)] if domain else [])
     model = helper.make_model(graph, producer_name="tests", opset_imports=opsets, ir_version=8)

@@ -5,6 +5,7 @@ import pytest
 
 from piaccel import formats
 from piaccel.errors import ModelError, UnavailableError
+from piaccel.tensors import Quantization
 from tests.formats import samples
 
 package = pytest.importorskip("onnx")
@@ -22,6 +23,23 @@ def test_a_network_is_described_for_a_batch_of_one(batch: int | str, tmp_path: P
     assert network.inputs[0].layout == "NCHW"
     assert network.facts == {"opset": "13", "IR version": "8", "producer": "tests"}
     assert network.metadata == {"task": "classify"}
+
+
+def test_the_quantization_of_integer_ends_is_told(tmp_path: Path) -> None:
+    network = formats.read(samples.onnx(tmp_path / "net.onnx", quantized=True))
+    assert network.inputs[0].quantization == Quantization((0.5,), (3,))
+    assert network.outputs[0].quantization == Quantization((0.5,), (3,))
+    assert network.parameters == samples.PARAMETERS  # scales and zero points are no weights
+    assert network.macs == samples.MACS
+
+
+def test_a_zero_point_that_is_not_a_number_is_no_quantization(tmp_path: Path) -> None:
+    path = samples.onnx(tmp_path / "net.onnx", quantized=True)
+    model = package.load(path)
+    zero = next(tensor for tensor in model.graph.initializer if tensor.name == "zero")
+    zero.data_type, zero.raw_data = package.TensorProto.FLOAT, b"\0\0\xc0\x7f"
+    package.save(model, path)
+    assert formats.read(path).inputs[0].quantization is None
 
 
 @pytest.mark.parametrize(

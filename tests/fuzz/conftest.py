@@ -24,7 +24,11 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
             samples.tflite(folder / "int8.tflite", quantized=True, free_batch=True),
             samples.tflite(folder / "custom.tflite", custom="edgetpu-custom-op"),
         ],
-        "onnx": [samples.onnx(folder / "one.onnx"), samples.onnx(folder / "free.onnx", batch="N")],
+        "onnx": [
+            samples.onnx(folder / "one.onnx"),
+            samples.onnx(folder / "free.onnx", batch="N"),
+            samples.onnx(folder / "uint8.onnx", quantized=True),
+        ],
         "openvino": [samples.openvino(folder / "ir.xml")],
         "ncnn": [samples.ncnn(folder / "net.param"), samples.ncnn(folder / "free.param", stated=False)],
     }

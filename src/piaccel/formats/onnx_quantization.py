@@ -42,7 +42,7 @@ def _read(onnx: Any, node: Any, place: int, constants: Mapping[str, Any]) -> Qua
         if place + 1 < len(node.input) and node.input[place + 1]:
             return None  # it is there, and computed
         zero_point = np.zeros(scale.shape, np.int64)
-    if len(scale) != len(zero_point):
+    if len(scale) != len(zero_point) or scale.dtype.kind != "f" or zero_point.dtype.kind not in "iu":
         return None
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
     return Quantization(tuple(map(float, scale)), tuple(map(int, zero_point)), axis if len(scale) > 1 else 0)
