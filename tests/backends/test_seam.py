@@ -156,6 +156,11 @@ def test_the_other_byte_order_is_a_wrong_dtype() -> None:
         Failing(InferenceError("")).run({"x": np.zeros((1, 2), ">f4")})
 
 
+def test_an_array_without_a_name_is_refused() -> None:
+    with pytest.raises(InputError, match="takes arrays by name, got a ndarray"):
+        Failing(InferenceError("")).run(np.zeros((1, 2), np.float32))  # type: ignore[arg-type]
+
+
 def test_what_a_session_holds_is_given_back_once() -> None:
     with Failing(InferenceError("")) as session:
         session.close()

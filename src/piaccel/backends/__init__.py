@@ -82,14 +82,15 @@ class Session(ABC):
         """
         if self._closed:
             raise InferenceError("this session is closed", hint="load the model again")
-        for spec in self.inputs:
-            array = feeds.get(spec.name)
-            if not isinstance(array, np.ndarray):
-                raise self._not_an_array(spec.name, array)
-            if array.dtype is not spec.dtype or array.shape != spec.shape:
-                spec.check(array)
-            if not array.flags.c_contiguous:
-                feeds = {**feeds, spec.name: np.ascontiguousarray(array)}
+        try:
+            for spec in self.inputs:
+                array = feeds[spec.name]
+                if array.dtype is not spec.dtype or array.shape != spec.shape:
+                    spec.check(array)
+                if not array.flags.c_contiguous:
+                    feeds = {**feeds, spec.name: np.ascontiguousarray(array)}
+        except (KeyError, AttributeError, TypeError, IndexError) as error:  # checked so, it costs nothing when right
+            raise self._unfed(feeds) from error
         if len(feeds) != len(self.inputs):
             extra = sorted(set(feeds) - {spec.name for spec in self.inputs})
             raise InputError(f"no input is called {extra[0]!r}", hint=f"the inputs are {self._names()}")
@@ -113,10 +114,14 @@ class Session(ABC):
     def _close(self) -> None:  # noqa: B027 - a session that holds nothing has nothing to do
         """Let go of the runtime's objects; called once."""
 
-    def _not_an_array(self, name: str, value: Any) -> InputError:
-        if value is None:
+    def _unfed(self, feeds: Mapping[str, Any]) -> InputError:
+        """The error for an input that is missing or no array."""
+        if not isinstance(feeds, Mapping):
+            return InputError(f"a session takes arrays by name, got a {type(feeds).__name__}")
+        name = next(s.name for s in self.inputs if not isinstance(feeds.get(s.name), np.ndarray))
+        if name not in feeds:
             return InputError(f"input {name!r} is missing", hint=f"the inputs are {self._names()}")
-        return InputError(f"input {name!r} is a {type(value).__name__}, expected a NumPy array")
+        return InputError(f"input {name!r} is a {type(feeds[name]).__name__}, expected a NumPy array")
 
     def _names(self) -> str:
         return ", ".join(repr(spec.name) for spec in self.inputs)
