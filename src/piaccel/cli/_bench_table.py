@@ -12,6 +12,8 @@ from piaccel.bench import STAGES, Measurement, Report
 from piaccel.bench.conclusion import ranking, sentence, winner
 from piaccel.bench.statistics import Distribution, Summary, summary
 
+Measured = list[tuple[Measurement, Summary]]
+
 _WANTED = {"temperature_c": "temperature", "clock_hz": "clock", "throttled": "throttle flags"}
 
 
@@ -19,16 +21,18 @@ def show(report: Report, console: Console) -> None:
     """Print the rows, fastest first, what is wrong with them, the conclusion, and what the reader should know."""
     rows = ranking(report.measurements)
     rows += [row for row in report.measurements if row not in rows and row.repeats]
-    best = winner(report)
     conditions = report.conditions
+    threads = "" if _several(report, "threads") else f"{_plural(report.measurements[0].threads, 'thread')}, "
     console.print(
         f"[bold]{escape(report.model['name'])}[/bold], {conditions['scenario']}, "
-        f"{_plural(conditions['repeats'], 'repeat')} of {conditions['duration_s']:g} s, "
+        f"{threads}{_plural(conditions['repeats'], 'repeat')} of {conditions['duration_s']:g} s, "
         f"inputs: {escape(conditions['inputs'])}"
     )
     if rows:
-        console.print(_speeds(report, rows, best))
-        console.print(_details(report, rows))
+        measured = [(row, numbers) for row in rows if (numbers := summary(row)) is not None]
+        for table in (_speeds, _costs, _stages):
+            console.print()
+            console.print(table(report, measured))
     for line in _remarks(report, rows):
         console.print(line)
     console.print(f"\n[bold]{escape(sentence(report))}[/bold]")
@@ -36,63 +40,83 @@ def show(report: Report, console: Console) -> None:
         console.print(f"[dim]{escape(line)}[/dim]")
 
 
-def _speeds(report: Report, rows: list[Measurement], best: Measurement | None) -> Table:
+def _speeds(report: Report, rows: Measured) -> Table:
+    """How fast, and whether to believe it."""
+    best = winner(report)
     table = _table(report)
-    server = report.conditions["scenario"] == "server"
-    hot = any(_hottest(row) is not None for row in rows)
-    for name in ("p50 ms", "p90 ms", "p99 ms", "per s" if server else "FPS", "mean ±", "RSS MB", "CPU cores"):
+    rate = "per s" if report.conditions["scenario"] == "server" else "FPS"
+    for name in ("p50 ms", "p90 ms", "p99 ms", rate, "mean ±"):
         table.add_column(name, justify="right", no_wrap=True)
-    if hot:
-        table.add_column("°C max", justify="right", no_wrap=True)
-    table.add_column("cos, max error")
     table.add_column("verdict")
-    for row in rows:
-        numbers = summary(row)
-        assert numbers is not None
-        cells = [*_identity(report, row), *_numbers(row, numbers)]
-        if hot:
-            hottest = _hottest(row)
-            cells.append("-" if hottest is None else f"{hottest:.0f}")
+    for row, numbers in rows:
         style = "bold green" if row is best else "red" if _wrong(row) else "yellow" if not row.verdict.valid else ""
-        table.add_row(*cells, _agreement(report, row), _verdict(row, row is best), style=style)
+        table.add_row(*_identity(report, row), *_numbers(row, numbers), _verdict(row, row is best), style=style)
     return table
 
 
-def _details(report: Report, rows: list[Measurement]) -> Table:
-    """How long it takes to start, and with a picture each stage: medians in ms."""
+def _costs(report: Report, rows: Measured) -> Table:
+    """How right, and what it takes."""
     table = _table(report)
-    staged = any(repeat.stages_ns for row in rows for repeat in row.repeats)
-    names = ["load ms", "first ms", *((*STAGES, "end to end", "p99", "FPS") if staged else ())]
+    accurate = any(_accuracy(report, row) is not None for row, _ in rows)
+    hot = any(_hottest(row) is not None for row, _ in rows)
+    table.add_column("cos, max error")
+    names = [
+        *(["accuracy"] if accurate else []),
+        "load ms",
+        "first ms",
+        "RSS MB",
+        "cores",
+        *(["°C max"] if hot else []),
+    ]
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        numbers = summary(row)
-        assert numbers is not None
-        cells = [f"{numbers.load_ms:.0f}", _ms(numbers.first_ms)]
-        if staged:
-            cells += [_median(numbers.stages.get(stage)) for stage in STAGES]
-            whole = numbers.end_to_end
-            cells += [_median(whole), _ms(whole.p99_ms if whole else None), _count(numbers.end_to_end_fps)]
-        table.add_row(*_identity(report, row), *cells)
+    for row, numbers in rows:
+        accuracy, hottest = _accuracy(report, row), _hottest(row)
+        cells = {
+            "accuracy": "-" if accuracy is None else f"{accuracy:.3f}",
+            "load ms": f"{numbers.load_ms:.0f}",
+            "first ms": _ms(numbers.first_ms),
+            "RSS MB": "-" if numbers.rss_peak_bytes is None else f"{numbers.rss_peak_bytes / 1e6:.0f}",
+            "cores": "-" if numbers.cpu_cores is None else f"{numbers.cpu_cores:.1f}",
+            "°C max": "-" if hottest is None else f"{hottest:.0f}",
+        }
+        table.add_row(*_identity(report, row), _agreement(report, row), *(cells[name] for name in names))
+    return table
+
+
+def _stages(report: Report, rows: Measured) -> Table | str:
+    """With a picture, each stage from the file to the result: medians in ms."""
+    if not any(numbers.stages for _, numbers in rows):
+        return ""
+    table = _table(report)
+    for name in (*STAGES, "all", "p99", "FPS"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, numbers in rows:
+        whole = numbers.end_to_end
+        cells = [*(_median(numbers.stages.get(stage)) for stage in STAGES), _median(whole)]
+        table.add_row(
+            *_identity(report, row), *cells, _ms(whole.p99_ms if whole else None), _count(numbers.end_to_end_fps)
+        )
     return table
 
 
 def _table(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("backend", no_wrap=True)
-    if _several_variants(report):
-        table.add_column("variant", overflow="fold")
-    table.add_column("threads", justify="right")
+    if _several(report, "variant"):
+        table.add_column("variant", overflow="fold", min_width=11)
+    if _several(report, "threads"):
+        table.add_column("threads", justify="right", no_wrap=True)
     return table
 
 
 def _identity(report: Report, row: Measurement) -> list[str]:
-    variant = [escape(row.variant)] if _several_variants(report) else []
-    return [row.backend, *variant, str(row.threads)]
+    variant = [escape(row.variant)] if _several(report, "variant") else []
+    return [row.backend, *variant, *([str(row.threads)] if _several(report, "threads") else [])]
 
 
-def _several_variants(report: Report) -> bool:
-    return len({row.variant for row in report.measurements}) > 1
+def _several(report: Report, field: str) -> bool:
+    return len({getattr(row, field) for row in report.measurements}) > 1
 
 
 def _numbers(row: Measurement, numbers: Summary) -> Iterator[str]:
@@ -104,18 +128,16 @@ def _numbers(row: Measurement, numbers: Summary) -> Iterator[str]:
         yield _count(numbers.fps)
     interval = latency.mean_interval_ms
     yield "-" if interval is None else f"{(interval.high - interval.low) / 2 / latency.mean_ms:.1%}"
-    yield "-" if numbers.rss_peak_bytes is None else f"{numbers.rss_peak_bytes / 1e6:.0f}"
-    yield "-" if numbers.cpu_cores is None else f"{numbers.cpu_cores:.1f}"
 
 
 def _agreement(report: Report, row: Measurement) -> str:
     found = row.agreement
     if found is None:
         return "not compared"
-    text = "no numbers" if found.cosine is None else f"{found.cosine:.4f}, {found.max_abs_error:.2g}"
-    if not found.agrees:
-        return f"WRONG ({text})"
-    return f"{text} (reference)" if row.name == report.reference else text
+    if row.name == report.reference and found.agrees:
+        return "reference"
+    text = "no numbers" if found.cosine is None else f"{found.cosine:.4f}, {found.max_abs_error:.1g}"
+    return text if found.agrees else f"WRONG ({text})"
 
 
 def _verdict(row: Measurement, best: bool) -> str:
@@ -162,6 +184,12 @@ def _notes(report: Report) -> Iterator[str]:
 
 def _wrong(row: Measurement) -> bool:
     return row.agreement is not None and not row.agreement.agrees
+
+
+def _accuracy(report: Report, row: Measurement) -> float | None:
+    """What the manifest states for the variant."""
+    accuracy: float | None = report.model["variants"][row.variant]["accuracy"]
+    return accuracy
 
 
 def _hottest(row: Measurement) -> float | None:
