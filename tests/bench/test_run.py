@@ -132,3 +132,10 @@ def test_what_is_wrong_with_the_request_is_said_before_anything_runs(tiny_model:
     for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(OptionError):
             quick(tiny_model, duration_s=seconds)
+
+
+def test_the_sensors_cover_the_end_to_end_part_too(tiny_model: Path, parrot: Path, tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path / "pi", "pi5", os="trixie")
+    report = quick(tiny_model, root=board.root, images=[parrot], duration_s=1.0)
+    repeat = report.measurements[0].repeats[0]
+    assert repeat.series[0].at_ns[-1] > repeat.started_ns + repeat.duration_ns

@@ -191,7 +191,8 @@ class Sitting:
 
     def _keep(self, row: _Row, done: Done) -> None:
         start = done.repeat.started_ns - self._monitor.started_ns  # both CLOCK_MONOTONIC
-        series = self._monitor.between(start, start + done.repeat.duration_ns)
+        end = start + done.repeat.duration_ns + sum(map(sum, done.repeat.stages_ns.values()))
+        series = self._monitor.between(start, end)
         row.done.append(replace(done, repeat=replace(done.repeat, started_ns=start, series=series), answers=[]))
         if done.answers and self._reference is not None:
             candidate, answers = self._reference
