@@ -262,8 +262,7 @@ def candidates(
             else:
                 pairs.append((variant, plugin.name))
     if not pairs:
-        names = ", ".join(plugin.name for plugin in plugins)
-        raise ModelError(f"{bundle.path}: cannot be opened by {names}: {'; '.join(dict.fromkeys(refusals))}")
+        raise ModelError(f"{bundle.path} cannot be opened by {'; by '.join(dict.fromkeys(refusals))}")
     return pairs
 
 

@@ -71,7 +71,7 @@ def predict(
                 failed = failed or error
                 answers.append({"image": str(path), "error": str(error)})
                 if not json:
-                    typer.echo(f"{path}: {error}", err=True)
+                    typer.echo(str(error) if str(path) in str(error) else f"{path}: {error}", err=True)
                 continue
             answers.append({"image": str(path), "kind": result.kind, **result.to_dict()})
             if not json:
