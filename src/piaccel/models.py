@@ -252,17 +252,18 @@ def candidates(
     variants = [bundle.variant(name) for name in only_variants] if only_variants else list(bundle.variants)
     plugins = [backends.get(name) for name in (only_backends or backends.names())]
     plugins.sort(key=lambda plugin: -plugin.priority)
-    refusals: list[str] = []
     pairs: list[tuple[Variant, str]] = []
+    refusals: dict[str, list[str]] = {}
     for plugin in plugins:
         for variant in variants:
             refusal = plugin.refusal(variant.path)
             if refusal:
-                refusals.append(f"{plugin.name}: {refusal}")
+                refusals.setdefault(refusal, []).append(plugin.name)
             else:
                 pairs.append((variant, plugin.name))
     if not pairs:
-        raise ModelError(f"{bundle.path} cannot be opened by {'; by '.join(dict.fromkeys(refusals))}")
+        reasons = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in refusals.items())
+        raise ModelError(f"{bundle.path} cannot be opened by {reasons}")
     return pairs
 
 
