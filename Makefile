@@ -49,8 +49,7 @@ benchmarks: $(READY) ## Measure piaccel's own cost against the bare runtimes and
 
 lock: $(READY) ## Resolve the lock files anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra runtimes --group dev pyproject.toml -o requirements/default.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra runtimes --group dev -c requirements/bookworm.in pyproject.toml -o requirements/bookworm.txt
+	for profile in default bookworm; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra runtimes --group dev -c requirements/$$profile.in pyproject.toml -o requirements/$$profile.txt; done
 
 clean: ## Remove what the other targets made
 	rm -rf .venv .venv-* $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
