@@ -126,6 +126,7 @@ def _keep(raw: list[dict[str, Any]]) -> None:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("ai-edge-litert", "openvino", "numpy")},
         "model": MODEL.name,
