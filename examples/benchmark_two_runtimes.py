@@ -11,13 +11,11 @@ report = piaccel.benchmark(
     DEMO / "bundle", backends=["litert", "opencv"], variants=["fp32-tflite", "fp32-onnx"], duration_s=0.3, repeats=2
 )
 for measurement in report.measurements:
-    if measurement.error:
-        print(measurement.backend, measurement.error)
-        continue
     summary = statistics.summary(measurement)
+    if summary is None:
+        print(f"{measurement.name}: not measured: {measurement.error}")
+        continue
     samples = sum(len(repeat.latency_ns) for repeat in measurement.repeats)
-    print(
-        f"{measurement.backend:8} {measurement.variant:12} p50 {summary.p50_ns / 1e6:.2f} ms of {samples} samples;",
-        end=" ",
-    )
-    print("valid" if measurement.verdict.valid else f"not valid: {', '.join(measurement.verdict.reasons)}")
+    verdict = measurement.verdict
+    print(f"{measurement.name}: p50 {summary.latency.p50_ms:.2f} ms of {samples} samples;", end=" ")
+    print("valid" if verdict.valid else f"not valid: {', '.join(verdict.reasons)}")
