@@ -9,7 +9,7 @@ READY   := $(VENV)/.ready-$(PROFILE)
 OUT     ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fuzz benchmarks model lock clean
+.PHONY: help setup demo test lint types check fuzz benchmarks lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,7 +42,7 @@ types: $(READY) ## Check types
 check: lint types test ## Everything a change must pass
 
 fuzz: $(READY) ## Open thousands of mutated files per format (long)
-	PIACCEL_FUZZ_CASES=5000 $(BIN)/python -m pytest tests/fuzz
+	PIACCEL_FUZZ_CASES=5000 $(BIN)/python -m pytest -s tests/fuzz
 
 benchmarks: $(READY) ## Measure piaccel's own cost against the bare runtimes and their tools (minutes)
 	$(BIN)/python -m benchmarks
