@@ -1,5 +1,6 @@
 """What many tests need."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared (real models and pictures) is not beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def remembered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment whose cache of choices is the tests' own, so that what one test measured another remembers."""
+    return {**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
