@@ -47,9 +47,11 @@ fuzz: $(READY) ## Open thousands of mutated files per format (long)
 benchmarks: $(READY) ## Measure piaccel's own cost against the bare runtimes and their tools (minutes)
 	$(BIN)/python -m benchmarks
 
+COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --extra runtimes --group dev pyproject.toml
 lock: $(READY) ## Resolve the lock files anew
 	$(BIN)/python -m pip install --quiet uv
-	for profile in default bookworm; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra runtimes --group dev -c requirements/$$profile.in pyproject.toml -o requirements/$$profile.txt; done
+	$(COMPILE) --universal -c requirements/default.in -o requirements/default.txt
+	$(COMPILE) --python-platform aarch64-manylinux_2_35 -c requirements/bookworm.in -o requirements/bookworm.txt
 
 clean: ## Remove what the other targets made
 	rm -rf .venv .venv-* $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
