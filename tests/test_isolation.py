@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -168,7 +170,7 @@ def test_our_own_errors_arrive_as_they_are() -> None:
 
 
 def test_other_errors_arrive_as_inference_errors() -> None:
-    with pytest.raises(InferenceError, match="ValueError: a header"):
+    with pytest.raises(InferenceError, match="ValueError: a header the reason"):
         isolation.call(target(fail), timeout=LONG)
 
 
@@ -208,6 +210,28 @@ def test_closing_ends_the_child_and_may_be_repeated() -> None:
     worker.close()
     assert worker.pid is None
     assert not Path(f"/proc/{pid}").exists()
+
+
+def hold_on(lock: str) -> None:
+    """Native code that never lets Python run: the regular expression takes longer than anybody waits."""
+    Path(lock).write_text(str(os.getpid()))
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def test_a_child_ends_with_a_parent_that_is_killed_in_the_middle(tmp_path: Path) -> None:
+    lock = tmp_path / "pid"
+    script = f"from piaccel.isolation import call; call({target(hold_on)!r}, {str(lock)!r}, timeout=600)"
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1])
+    while not lock.exists() or not lock.read_text():
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    child = Path(f"/proc/{lock.read_text()}/stat")
+    for _ in range(600):
+        if not child.exists() or child.read_text().split()[2] == "Z":  # a zombie where nobody collects orphans
+            return
+        time.sleep(0.05)
+    pytest.fail("the child outlived its parent")
 
 
 def test_a_worker_that_never_started_closes() -> None:

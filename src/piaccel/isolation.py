@@ -7,9 +7,11 @@ nothing from a bundle is ever unpickled.
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
+import select
 import signal as signals
 import subprocess
 import sys
@@ -61,7 +63,7 @@ class Worker:
             self._process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # nothing is ever written: it breaks when we die, and that ends the child
                 stdout=output,
                 stderr=output,
                 env=self._env,
@@ -140,6 +142,8 @@ class Worker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
             self._process = None
         if self._stderr is not None:
             self._stderr.close()
@@ -171,6 +175,7 @@ def _signal_name(number: int) -> str:
 def serve(fd: int) -> None:
     """The child's loop: receive a call, send what it yields or returns, or its error."""
     signals.signal(signals.SIGINT, signals.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    _end_with_parent()
     chatter.leave_alone()
     pipe: Connection[Any, Any] = Connection(fd)
     while True:
@@ -189,5 +194,20 @@ def serve(fd: int) -> None:
         except (BrokenPipeError, ConnectionResetError):
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the parent has to hear of it
-            text = str(error).strip() or type(error).__name__
+            text = " ".join(str(error).split()) or type(error).__name__
             pipe.send(("error", InferenceError(f"{type(error).__name__}: {text}")))
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the parent's end of its stdin closes, even inside a native loop.
+
+    SIGIO's default action does it, so no Python code has to run. PR_SET_PDEATHSIG would not do: it goes by the thread
+    that started the child. Source: fcntl(2), O_ASYNC; signal(7).
+    """
+    signals.signal(signals.SIGIO, signals.SIG_DFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    gone = select.poll()
+    gone.register(0, select.POLLHUP)
+    if gone.poll(0):  # it died before the line above
+        os._exit(1)
