@@ -47,6 +47,10 @@ class NotFoundError(PiaccelError, FileNotFoundError):
     """A file or folder that is not there."""
 
 
+class WriteError(PiaccelError, OSError):
+    """A file that cannot be written: the disk is full, the folder is read-only or is none."""
+
+
 class UnavailableError(PiaccelError, RuntimeError):
     """A backend, device or sensor that cannot be used here; ``hint`` is the command that mends it."""
 

@@ -7,12 +7,32 @@ import os
 import tempfile
 from pathlib import Path
 
-from piaccel.errors import NotFoundError
+from piaccel.errors import NotFoundError, WriteError
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write ``data`` beside ``path``, fsync, and rename over it; what was there stays until the new file is whole."""
+    """Write ``data`` beside ``path``, fsync, and rename over it; what was there stays until the new file is whole.
+
+    A link is followed; a device or a pipe is written to and stays what it is. Raises WriteError, and leaves nothing
+    behind then.
+    """
     blob = data.encode() if isinstance(data, str) else data
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(blob)
+        else:
+            _write(path.resolve(), blob)
+    except OSError as error:
+        where = f"{path.parent} is not a folder" if _blocked(path.parent) else _reason(error)
+        raise WriteError(f"{path} cannot be written: {where}") from error
+
+
+def _blocked(folder: Path) -> bool:
+    """Whether a file stands where the folder, or one above it, should be."""
+    return any(os.path.exists(each) and not os.path.isdir(each) for each in (folder, *folder.parents))
+
+
+def _write(path: Path, blob: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -44,8 +64,24 @@ def sha256(path: Path) -> str:
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
-    """Return ``path`` as a Path. Raises NotFoundError when nothing is there."""
+    """Return ``path`` as a Path. Raises NotFoundError when nothing is there, or nothing that this user may see."""
     found = Path(path)
-    if not found.exists():
-        raise NotFoundError(f"{path}: no such file or folder")
+    try:
+        os.stat(found)
+    except (OSError, ValueError) as error:
+        reason = "no such file or folder" if isinstance(error, FileNotFoundError) else _reason(error)
+        raise NotFoundError(f"{path}: {reason}") from error
     return found
+
+
+def cache() -> Path:
+    """Where piaccel keeps what it may forget: $XDG_CACHE_HOME/piaccel, or ~/.cache/piaccel."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "piaccel"
+    except RuntimeError:  # a user without a home: below a file nothing can be kept
+        return Path(os.devnull)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
