@@ -1,8 +1,10 @@
 """The frame of the command line: exit codes, errors of one line, help, -v, and what a pipe does to it."""
 
+import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,33 @@ def test_the_completion_script_can_be_shown() -> None:
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "bench" in done.stdout.split()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["backends", "--json"], ["backends"]])
+def test_an_output_that_cannot_be_written_is_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "piaccel", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "piaccel: error: the output cannot be written: No space left on device\n"
+
+
+def test_closed_streams_are_no_obstacle() -> None:
+    script = f"{sys.executable} -m piaccel backends --json 0<&- 2>&- | cat"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert "ready" in {row["state"] for row in json.loads(done.stdout)}
+    assert "broken" not in {row["state"] for row in json.loads(done.stdout)}
+
+
+def test_a_path_cannot_send_the_terminal_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", "\x1b[2Jno\nsuch.tflite"]) == 2
+    assert capsys.readouterr().err == "piaccel: error: ?[2Jno?such.tflite: no such file or folder\n"
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    assert cli.main(["--version"]) == 0
+    warnings.showwarning("the moon is full", UserWarning, "file.py", 1)
+    assert capsys.readouterr().err == "piaccel: warning: the moon is full\n"

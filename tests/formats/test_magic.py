@@ -1,6 +1,7 @@
 """What is no model is named, with advice."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -89,3 +90,18 @@ def test_a_path_with_nothing_behind_it_is_not_found(tmp_path: Path) -> None:
 def test_every_format_has_a_suffix_of_its_own() -> None:
     suffixes = [suffix for group in formats.SUFFIXES.values() for suffix in group]
     assert len(suffixes) == len(set(suffixes))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    secret = tmp_path / "net.tflite"
+    secret.write_bytes(b"\x1c\x00\x00\x00TFL3")
+    secret.chmod(0)
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ModelError, match=r"net\.tflite cannot be read: Permission denied"):
+            formats.kind_of(secret)
+    finally:
+        os.seteuid(0)

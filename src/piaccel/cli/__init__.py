@@ -6,12 +6,15 @@ import importlib
 import os
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 
 from piaccel import chatter
+from piaccel.cli._text import printable
 from piaccel.errors import ConditionsError, InputError, NotFoundError, OptionError, PiaccelError
 from piaccel.version import __version__
 
@@ -37,15 +40,20 @@ def build() -> typer.Typer:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code: 0 done, 1 it failed, 2 wrong usage or input, 130 interrupted."""
+    _mend_streams()
+    warnings.showwarning = _warn
     arguments = list(sys.argv[1:] if argv is None else argv)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     if {"-v", "--verbose"} & set(arguments[:end]):  # taken before or after the command's name
         arguments = [each for each in arguments[:end] if each not in ("-v", "--verbose")] + arguments[end:]
         chatter.set_verbose(True)
     try:
-        code = build()(arguments, prog_name="piaccel", standalone_mode=True)
-    except SystemExit as done:
-        code = done.code
+        try:
+            code = build()(arguments, prog_name="piaccel", standalone_mode=True)
+        except SystemExit as done:
+            code = done.code
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except PiaccelError as error:
         _complain(error)
         return 2 if isinstance(error, _USAGE_ERRORS) else 1
@@ -53,15 +61,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("piaccel: interrupted", file=sys.stderr)  # noqa: T201 - this is the command line
         return 130
     except BrokenPipeError:  # the reader of our output went away, as `piaccel ... | head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return 1
+    except OSError as error:  # of a file that may not be read, or of our own output on a full disk
+        reason = error.strerror or str(error)
+        if error.filename is None:
+            _drop_output()
+        _complain(PiaccelError(f"{error.filename or 'the output cannot be written'}: {reason}"))
         return 1
     return code if isinstance(code, int) else 0
 
 
 def _complain(error: PiaccelError) -> None:
-    print(f"piaccel: error: {error}", file=sys.stderr)  # noqa: T201
+    print(f"piaccel: error: {printable(str(error))}", file=sys.stderr)  # noqa: T201
     if error.hint:
-        print(f"  -> {error.hint}", file=sys.stderr)  # noqa: T201
+        print(f"  -> {printable(error.hint)}", file=sys.stderr)  # noqa: T201
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"piaccel: warning: {printable(str(message))}", file=sys.stderr)  # noqa: T201
+
+
+def _mend_streams() -> None:
+    """Open what the caller left closed, else the next file gets its number; escape what the output cannot encode."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Send what is still to be printed nowhere: the interpreter would try, and fail, once more at its end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _version(asked: bool) -> None:

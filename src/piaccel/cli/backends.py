@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from piaccel.cli import _options as options
+from piaccel.cli._text import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +29,7 @@ def backends(json: options.Json = False) -> None:
         rows = list(pool.map(_row, seam.names()))
     rows.sort(key=lambda row: (row["state"] != "ready", -row["priority"]))
     if json:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        print_json(rows)
         return
     from rich.console import Console
 

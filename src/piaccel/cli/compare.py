@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piaccel.cli import _options as options
+from piaccel.cli._text import print_json
 from piaccel.errors import ConditionsError, OptionError
 
 if TYPE_CHECKING:
@@ -110,4 +111,4 @@ def _print_json(found: Comparison) -> None:
         **msgspec.to_builtins(found),
         "regressions": [row.name for row in found.regressions],
     }
-    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    print_json(document)

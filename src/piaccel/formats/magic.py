@@ -83,8 +83,11 @@ def kind_of(path: Path) -> Format:
     """
     if path.is_dir():
         raise _directory(path)
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     if not head:
         raise ModelError(f"{path} is empty", hint="copy or download the file again")
     suffix = path.suffix.lower()
