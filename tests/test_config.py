@@ -37,6 +37,14 @@ def test_a_wrong_value_names_its_key() -> None:
         config.options(Knobs, ["precision=f8"])
 
 
+def test_two_numbers_are_written_with_an_x() -> None:
+    from piaccel.backends.ncnn import NcnnOptions
+
+    assert config.options(NcnnOptions, ["input_size=240x320"]).input_size == (240, 320)
+    with pytest.raises(OptionError, match=r"^ncnn: input_size"):
+        config.options(NcnnOptions, ["input_size=240"])
+
+
 def test_an_option_without_a_value_is_refused() -> None:
     with pytest.raises(OptionError, match="'fast' is not key=value"):
         config.options(Knobs, ["fast"])

@@ -10,7 +10,9 @@ from piaccel.errors import InputError, ModelError, OptionError, UnavailableError
 from piaccel.frames import Frame
 from piaccel.models import Model
 from piaccel.tasks import Classification
+from tests.backends.conftest import strange as strange
 from tests.classifiers import LABELS, colour, labels_file, onnx_classifier
+from tests.formats import samples
 
 
 @pytest.fixture
@@ -89,8 +91,36 @@ def test_options_and_overrides_that_do_not_exist_are_named(net: Path) -> None:
 
 
 def test_a_backend_that_cannot_open_the_format_says_what_it_opens(net: Path) -> None:
-    with pytest.raises(ModelError, match=r"litert opens \.tflite"):
+    with pytest.raises(ModelError, match=r"litert: opens \.tflite"):
         models.load(net, "litert")
+
+
+def test_a_file_under_the_name_of_another_format_is_told_which_it_is(net: Path) -> None:
+    other = net.rename(net.with_name("model.tflite"))
+    with pytest.raises(ModelError, match=r"model\.tflite is not a TensorFlow Lite model"):
+        models.load(other)
+    tflite = samples.tflite(net.with_name("model.bin"))
+    with pytest.raises(ModelError, match=r"litert.*: goes by the name: .*a TensorFlow Lite model, .* model\.tflite"):
+        models.load(tflite)
+
+
+def test_a_broken_file_is_told_once_and_not_by_every_backend(net: Path) -> None:
+    whole = samples.tflite(net.with_name("net.tflite")).read_bytes()
+    net.with_name("net.tflite").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"^\S+net\.tflite is truncated or damaged") as caught:
+        models.load(net.with_name("net.tflite"))
+    assert "ncnn" not in str(caught.value)
+
+
+def test_a_size_that_is_not_the_input_s_is_refused(net: Path) -> None:
+    with pytest.raises(OptionError, match="its input is 8x8, not 200x100"):
+        open_net(net, size=(200, 100))
+
+
+def test_a_plug_in_that_does_not_import_is_left_out_with_a_warning(net: Path, strange: Path) -> None:
+    with pytest.warns(UserWarning, match="does_not_import is left out"):
+        pairs = models.candidates(models.Bundle.open(net))
+    assert "onnxruntime" in [name for _, name in pairs]
 
 
 def test_without_a_name_the_first_backend_that_works_is_taken(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import onnx
 import pytest
 
 from piaccel import models, packing
@@ -75,6 +76,21 @@ def test_a_broken_file_leaves_no_bundle_behind(tmp_path: Path) -> None:
 def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="exists"):
         packing.pack([onnx_classifier(tmp_path / "net.onnx")], tmp_path)
+
+
+def test_a_bundle_is_not_made_from_a_bundle(tmp_path: Path, labels: Path) -> None:
+    packing.pack([onnx_classifier(tmp_path / "net.onnx")], tmp_path / "one", labels=labels)
+    with pytest.raises(ModelError, match="one is a folder, not a model file"):
+        packing.pack([tmp_path / "one"], tmp_path / "two")
+
+
+def test_weights_in_files_of_their_own_are_refused(tmp_path: Path, labels: Path) -> None:
+    onnx_classifier(tmp_path / "net.onnx")
+    apart = {"save_as_external_data": True, "size_threshold": 0, "location": "net.data"}
+    onnx.save(onnx.load(tmp_path / "net.onnx"), tmp_path / "apart.onnx", **apart)
+    with pytest.raises(ModelError, match=r"apart\.onnx keeps weights in other files"):
+        packing.pack([tmp_path / "apart.onnx"], tmp_path / "out", labels=labels)
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_named_beside_their_network_are_not_a_second_network(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ agree with the reference is out, however fast. The result is kept for this board
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from piaccel import backends, files, models
+from piaccel import backends, files, models, trial
 from piaccel.bench import Measurement, Report
 from piaccel.bench import plan as plans
 from piaccel.bench import report as reports
@@ -77,12 +76,14 @@ def load(
 
     With "auto" the backend, variant and thread count are the fastest that give the reference's answer on this board,
     measured the first time (some seconds, in child processes) and remembered; ``Model.why`` tells the reason. With a
-    backend's name nothing is measured. ``options`` are the backend's own as "key=value"; ``overrides`` say what no
+    backend's name nothing is measured, but a child process opens the file first where it never did: a runtime that
+    the file kills is a CrashError. ``options`` are the backend's own as "key=value"; ``overrides`` say what no
     manifest does: task, task_options, labels, size, mean, std, colour, resize (``piaccel.models.Overrides``).
     Raises NotFoundError, ModelError, OptionError, or UnavailableError when no runtime that fits is installed.
     """
     chosen_options = tuple(options)
     if backend != "auto":
+        trial.once(path, backend, variant=variant, options=chosen_options, **overrides)
         return models.load(path, backend, variant=variant, threads=threads, options=chosen_options, **overrides)
     bundle = Bundle.open(path)
     pick = choose(
@@ -140,9 +141,8 @@ def cached(
 
 
 def folder() -> Path:
-    """Where choices are kept: $XDG_CACHE_HOME/piaccel, or ~/.cache/piaccel."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "piaccel" / "choices"
+    """Where choices are kept."""
+    return files.cache() / "choices"
 
 
 def _measure(
@@ -262,7 +262,7 @@ def _place(
         "files": sorted(files.sha256(each) for v in bundle.variants for each in (v.path, v.weights) if each),
         "task": repr(bundle.task),
         "preprocess": repr([bundle.preprocess, *(each.preprocess for each in bundle.variants)]),
-        "runtimes": {name: _stamp(name) for name in backends.names()},
+        "runtimes": {backend.name: backend.stamp() for backend in backends.every()},
         "asked": repr((variant, threads, tuple(options), _that_matter(overrides))),
     }
     digest = hashlib.sha256(msgspec.json.encode(key, order="deterministic")).hexdigest()
@@ -273,12 +273,3 @@ def _that_matter(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Labels, and how many findings are shown, change no speed; None is what was not given."""
     without = ("labels", "task_options")
     return sorted((key, value) for key, value in overrides.items() if value is not None and key not in without)
-
-
-def _stamp(name: str) -> str | None:
-    """What tells one installed version of a runtime from another without importing it: where it is, and since when."""
-    for module in backends.get(name).modules:
-        spec = importlib.util.find_spec(module.partition(".")[0])
-        if spec is not None and spec.origin is not None:
-            return f"{spec.origin} {os.stat(spec.origin).st_mtime_ns}"
-    return None

@@ -172,6 +172,8 @@ def build_task(table: dict[str, Any]) -> tasks.Task:
 def _open_folder(folder: Path) -> Bundle:
     manifest_path = folder / MANIFEST
     if not manifest_path.is_file():
+        if (folder / "saved_model.pb").is_file():
+            formats.kind_of(folder)  # says what it is, and how to convert it
         raise NotFoundError(f"{folder}: a folder without {MANIFEST}", hint="make a bundle with: piaccel bundle FILE...")
     manifest = config.read_toml(manifest_path, Manifest)
     names = [table.name for table in manifest.variants]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,22 +35,28 @@ def read_toml(path: Path, kind: type[T]) -> T:
 def options(kind: type[T], pairs: Iterable[str], **given: Any) -> T:
     """Build the options dataclass ``kind`` from ``key=value`` texts and from ``given`` values that are not None.
 
-    Raises OptionError naming the key, with the keys that exist as the hint.
+    A text such as 240x320 is two numbers. Raises OptionError naming the plug-in and the key, with the keys that exist
+    as the hint.
     """
+    owner = kind.__module__.rpartition(".")[2]
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise OptionError(f"option {pair!r} is not key=value", hint=f"the keys are {', '.join(names)}")
-        values[key.strip()] = value.strip()
+        values[key.strip()] = _value(value.strip())
     for key in values:
         if key not in names:
-            raise OptionError(f"{kind.__name__} has no option {key!r}", hint=f"the keys are {', '.join(names)}")
+            raise OptionError(f"{owner} has no option {key!r}", hint=f"the keys are {', '.join(names)}")
     try:
         return msgspec.convert(values, kind, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise OptionError(f"{kind.__name__}: {_plain(str(error))}") from error
+        raise OptionError(f"{owner}: {_plain(str(error))}") from error
+
+
+def _value(text: str) -> Any:
+    return [int(number) for number in text.split("x")] if re.fullmatch(r"\d{1,9}(x\d{1,9})+", text) else text
 
 
 def _plain(message: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piaccel import backends, bundles, config, tasks
+from piaccel import backends, bundles, config, formats, tasks
 from piaccel.backends import Options, Session
 from piaccel.bundles import Bundle, Variant
 from piaccel.errors import ModelError, OptionError, UnavailableError
@@ -168,6 +168,17 @@ class Model:
             _fixed_shape(self.variant, spec, None)
             base = type(self.task).usual_preprocess(spec)
         chosen = overrides.apply(base).for_input(self._input)
+        if overrides.size not in (None, chosen.size):
+            raise OptionError(
+                f"{self.variant.path}: its input is {_size_text(chosen.size)}, not {_size_text(overrides.size)}",
+                hint="leave the size out: the file states it",
+            )
+        if stated is not None and overrides.size is None and stated.size != chosen.size:
+            raise ModelError(
+                f"{self.variant.path}: its input is {_size_text(chosen.size)}, the manifest says "
+                f"{_size_text(stated.size)}",
+                hint="correct preprocess.size, or give this variant a preprocess of its own",
+            )
         if stated is None:
             self.guesses.extend(_guessed(chosen, self._input, overrides))
         return chosen
@@ -250,7 +261,7 @@ def candidates(
     Raises ModelError, with each refusal, when there is no pair; OptionError for a name that does not exist.
     """
     variants = [bundle.variant(name) for name in only_variants] if only_variants else list(bundle.variants)
-    plugins = [backends.get(name) for name in (only_backends or backends.names())]
+    plugins = [backends.get(name) for name in only_backends] if only_backends else backends.every()
     plugins.sort(key=lambda plugin: -plugin.priority)
     pairs: list[tuple[Variant, str]] = []
     refusals: dict[str, list[str]] = {}
@@ -262,9 +273,20 @@ def candidates(
             else:
                 pairs.append((variant, plugin.name))
     if not pairs:
+        if len(variants) == 1:
+            _raise_what_is_wrong(variants[0])
         reasons = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in refusals.items())
         raise ModelError(f"{bundle.path} cannot be opened by {reasons}")
     return pairs
+
+
+def _raise_what_is_wrong(variant: Variant) -> None:
+    """Raise the error of a file that is changed or broken: it says more than that nobody opens it."""
+    variant.check()
+    try:
+        formats.read(variant.path)
+    except UnavailableError:
+        return
 
 
 def _overrides(given: Mapping[str, Any]) -> Overrides:
@@ -308,10 +330,14 @@ def _fixed_shape(variant: Variant, spec: TensorSpec, size: tuple[int, int] | Non
     return (batch or 1, *(3 if channels is None else channels for channels in rest))
 
 
+def _size_text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
 def _guessed(preprocess: Preprocess, spec: TensorSpec, overrides: Overrides) -> Iterator[str]:
     """Say what no file and no caller told: not the size that the input states, nor how 8-bit inputs take pixels."""
     if overrides.size is None and None in (spec.image_size or ()):
-        yield f"size {preprocess.size[0]}x{preprocess.size[1]}"
+        yield f"size {_size_text(preprocess.size)}"
     if overrides.colour is None:
         yield f"colour {preprocess.colour}"
     if overrides.resize is None:

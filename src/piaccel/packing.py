@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import tempfile
@@ -11,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from piaccel import bundles, files, formats, isolation, models
+from piaccel import bundles, files, formats, models, trial
 from piaccel.bundles import Bundle, Manifest, PreprocessTable, Variant, VariantTable
-from piaccel.errors import CrashError, HangError, ModelError, OptionError, PiaccelError, UnavailableError
-from piaccel.frames import Preprocess
-
-TRIAL_TIMEOUT_S = 120.0
+from piaccel.errors import ModelError, OptionError, PiaccelError, UnavailableError
+from piaccel.trial import Answered
 
 
 @dataclass(frozen=True)
@@ -29,18 +24,6 @@ class Check:
     what: str
     error: PiaccelError | None = None
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What opening a variant in a child process told: how it is prepared, and what was guessed."""
-
-    backend: str
-    family: str
-    task_options: dict[str, Any]
-    preprocess: Preprocess
-    guesses: list[str]
-    answer: list[str]
 
 
 def check(bundle: Bundle) -> Iterator[Check]:
@@ -61,41 +44,12 @@ def check(bundle: Bundle) -> Iterator[Check]:
 
 def _check_answer(bundle: Bundle, variant: Variant) -> Check:
     try:
-        trial = attempt(bundle.path, variant.name, {})
+        answered = trial.answer(bundle.path, variant=variant.name)
     except UnavailableError as error:
         return Check(variant.name, "answers", note=str(error))
     except PiaccelError as error:
         return Check(variant.name, "answers", error)
-    return Check(variant.name, "answers", note=f"on {trial.backend}")
-
-
-def attempt(path: Path, variant: str, overrides: dict[str, Any]) -> Trial:
-    """Open a variant in the first backend that works here and run it once, all in a child process.
-
-    Raises what loading raises; ModelError when the runtime died of the file.
-    """
-    try:
-        trial = isolation.call(f"{__name__}:trial", str(path), variant, overrides, timeout=TRIAL_TIMEOUT_S)
-    except (CrashError, HangError) as error:
-        raise ModelError(f"{path}: a runtime did not survive {variant}: {error}", hint=error.hint) from error
-    assert isinstance(trial, Trial)
-    return trial
-
-
-def trial(path: str, variant: str, overrides: dict[str, Any]) -> Trial:
-    """Do what ``attempt`` promises, in this process."""
-    with models.load(path, variant=variant, threads=1, **overrides) as model:
-        height, width = model.preprocessing.size
-        picture = np.full((height, width, 3), 127, np.uint8)
-        answer = model.predict(picture).lines()
-        defaults = type(model.task)()
-        options = {
-            field.name: getattr(model.task, field.name)
-            for field in dataclasses.fields(model.task)  # type: ignore[arg-type]
-            if getattr(model.task, field.name) != getattr(defaults, field.name)
-        }
-        family = type(model.task).__module__.rpartition(".")[2]
-        return Trial(model.backend, family, options, model.preprocessing, model.guesses, answer)
+    return Check(variant.name, "answers", note=f"on {answered.backend}")
 
 
 def pack(
@@ -121,9 +75,9 @@ def pack(
         raise OptionError(f"two files are called {min(doubles)}")
     chosen = models.Overrides(**overrides)
     labels = chosen.read_labels()
-    trials = [attempt(variant.path, variant.name, overrides) for variant in variants]
-    first = trials[0]
-    for variant, other in zip(variants, trials, strict=True):
+    answers = [trial.answer(variant.path, **overrides) for variant in variants]
+    first = answers[0]
+    for variant, other in zip(variants, answers, strict=True):
         if (other.family, other.preprocess.size) != (first.family, first.preprocess.size):
             raise ModelError(
                 f"{variant.path} is {_summary(other)}, {variants[0].path} is {_summary(first)}",
@@ -137,11 +91,11 @@ def pack(
         labels="labels.txt" if labels else None,
         task={"family": first.family, **first.task_options},
         preprocess=PreprocessTable.of(first.preprocess),
-        variants=[_variant_table(variant, other, first) for variant, other in zip(variants, trials, strict=True)],
+        variants=[_variant_table(variant, other, first) for variant, other in zip(variants, answers, strict=True)],
     )
     if not dry_run:
         _write(out, manifest, variants, labels)
-    return manifest, list(dict.fromkeys(guess for each in trials for guess in each.guesses))
+    return manifest, list(dict.fromkeys(guess for each in answers for guess in each.guesses))
 
 
 def _without_weights(sources: Sequence[Path]) -> list[Path]:
@@ -152,20 +106,28 @@ def _without_weights(sources: Sequence[Path]) -> list[Path]:
 
 
 def _bare(path: Path) -> Variant:
+    formats.kind_of(path)  # a folder is none: a bundle holds files, not bundles
     return Bundle.open(path).variants[0]
 
 
-def _summary(trial: Trial) -> str:
-    height, width = trial.preprocess.size
-    return f"{trial.family} at {height}x{width}"
+def _summary(answered: Answered) -> str:
+    height, width = answered.preprocess.size
+    return f"{answered.family} at {height}x{width}"
 
 
-def _variant_table(variant: Variant, trial: Trial, first: Trial) -> VariantTable:
+def _variant_table(variant: Variant, answered: Answered, first: Answered) -> VariantTable:
     try:
-        precision = formats.read(variant.path).precision
+        network = formats.read(variant.path)
     except UnavailableError:
         precision = "unknown"
-    own = PreprocessTable.of(trial.preprocess)
+    else:
+        precision = network.precision
+        if network.format == "onnx" and network.size_bytes > variant.path.stat().st_size:
+            raise ModelError(
+                f"{variant.path} keeps weights in other files, which a bundle does not hold",
+                hint="save it as one file first: onnx.save(onnx.load(FILE), FILE)",
+            )
+    own = PreprocessTable.of(answered.preprocess)
     return VariantTable(
         name=variant.path.name,
         file=variant.path.name,

@@ -11,6 +11,7 @@ from piaccel import backends
 from piaccel.backends import Options, Session, distinct, last_line
 from piaccel.errors import InferenceError, InputError, ModelError, OptionError, UnavailableError
 from piaccel.tensors import Array, TensorSpec
+from tests.formats import samples
 
 RUNTIMES = ("ai_edge_litert", "cv2", "ncnn", "onnx", "onnxruntime", "openvino", "tensorflow", "tflite_runtime")
 OURS = ("litert", "ncnn", "onnxruntime", "opencv", "openvino")
@@ -136,6 +137,15 @@ class Failing(Session):
 def test_a_failure_while_running_becomes_an_inference_error() -> None:
     with pytest.raises(InferenceError, match="the reason"):
         Failing(ValueError("a header\nthe reason\n")).run({"x": np.zeros((1, 2), np.float32)})
+
+
+def test_a_failure_while_running_names_the_file_and_the_backend(strange: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.tflite"
+    with backends.get("litert").load(samples.tflite(path)) as session:
+        session._run = Failing(ValueError("a header\nthe reason\n"))._run  # type: ignore[method-assign]
+        with pytest.raises(InferenceError) as caught:
+            session.run({"image": np.zeros((1, 8, 8, 3), np.float32)})
+    assert str(caught.value) == f"{path}: litert failed: the reason"
 
 
 def test_an_error_raised_on_purpose_while_running_stays_itself() -> None:

@@ -14,7 +14,9 @@ MACS = SIDE * SIDE * FILTERS * CHANNELS * 9 + CLASSES * FILTERS * SIDE * SIDE
 _OPTIONS = {"CONV_2D": "Conv2DOptions", "RESHAPE": "ReshapeOptions", "FULLY_CONNECTED": "FullyConnectedOptions"}
 
 
-def tflite(path: Path, *, quantized: bool = False, custom: str = "", free_batch: bool = False) -> Path:
+def tflite(
+    path: Path, *, quantized: bool = False, custom: str = "", free_batch: bool = False, graph_name: str | None = "main"
+) -> Path:
     """Write convolution, reshape, dense; ``custom`` puts an operator of that name at the end."""
     random = np.random.default_rng(0)
     buffers = [schema.BufferT()]
@@ -59,7 +61,7 @@ def tflite(path: Path, *, quantized: bool = False, custom: str = "", free_batch:
     if custom:
         steps.append(("CUSTOM", [logits], tensor("special", (1, CLASSES))))
     graph = schema.SubGraphT()
-    graph.name, graph.inputs, graph.outputs, graph.operators = "main", [image], [steps[-1][2]], []
+    graph.name, graph.inputs, graph.outputs, graph.operators = graph_name, [image], [steps[-1][2]], []
     codes: list[Any] = []
     for kind, ins, out in steps:
         code = schema.OperatorCodeT()

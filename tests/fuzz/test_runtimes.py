@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from piaccel import backends
-from piaccel.backends._trial import trial
+from piaccel import backends, trial
 from piaccel.errors import CrashError, HangError, PiaccelError
 from piaccel.isolation import Worker
 from tests.fuzz.mutations import cases, write_cases
@@ -34,7 +33,7 @@ def share(name: str) -> int:
 def try_one(name: str, path: Path, worker: Worker) -> tuple[str, str]:
     """Open and run one case; return "opened" | "refused" | "crashed" | "hung" and what was said."""
     try:
-        trial(name, path, run=True, timeout=SILENCE_S, memory=MEMORY, worker=worker)
+        trial.open_file(name, path, run=True, timeout=SILENCE_S, memory=MEMORY, worker=worker)
     except CrashError as error:
         return "crashed", str(error)
     except HangError as error:
@@ -62,7 +61,7 @@ def test_no_damaged_file_ends_the_process_that_asks_a_runtime_to_open_it(
             else:
                 assert "\n" not in said, f"case {number}: {said}"
         for seed in seeds[kind][:1]:
-            trial(name, seed, worker=worker, timeout=SILENCE_S)  # a child that died was replaced
+            trial.open_file(name, seed, worker=worker, timeout=SILENCE_S)  # a child that died was replaced
     print(f"{name} on {kind}: {dict(outcomes)} {dict(causes) or ''}")
     assert outcomes.total() == share(name)
     assert outcomes["refused"] > 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ class Session(ABC):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     _closed = False
+    _opened_by: Backend | None = None
+    _path: Path | None = None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the network once: one array for each input, by name; the caller owns the arrays it gets back.
@@ -99,7 +102,7 @@ class Session(ABC):
         except PiaccelError:
             raise
         except Exception as error:  # runtimes raise anything; the caller gets one kind
-            raise InferenceError(f"{type(self).__name__} failed: {last_line(error)}") from error
+            raise self._failed(error) from error
 
     @abstractmethod
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -113,6 +116,11 @@ class Session(ABC):
 
     def _close(self) -> None:  # noqa: B027 - a session that holds nothing has nothing to do
         """Let go of the runtime's objects; called once."""
+
+    def _failed(self, error: Exception) -> InferenceError:
+        if self._opened_by is None:
+            return InferenceError(f"the runtime failed: {last_line(error)}")
+        return InferenceError(f"{self._path}: {self._opened_by.name} failed: {self._opened_by._explain(error)}")
 
     def _unfed(self, feeds: Mapping[str, Any]) -> InputError:
         """The error for an input that is missing or no array."""
@@ -161,13 +169,13 @@ class Backend(ABC):
     def refusal(self, path: Path) -> str:
         """Return why this backend cannot open the file ('' when it can), without loading the runtime."""
         if not path.name.lower().endswith(self.suffixes):
-            return f"{self.name} opens {', '.join(self.suffixes)} files"
+            return _diagnosis.misnamed(path, self.suffixes) or f"opens {', '.join(self.suffixes)} files"
         if not path.name.lower().endswith(self.looks_into):
             return ""
         try:
             return self._refuses(_diagnosis.network(path))
         except (ModelError, NotFoundError) as error:
-            return str(error).removeprefix(f"{path} ")
+            return str(error).replace(f"{path} ", "it ", 1)
         except UnavailableError:  # what reads the format is not installed: the runtime may know better
             return ""
 
@@ -181,6 +189,14 @@ class Backend(ABC):
     def installed(self) -> bool:
         """Whether a module that can provide the runtime is there; imports none of them."""
         return any(importlib.util.find_spec(module.partition(".")[0]) is not None for module in self.modules)
+
+    def stamp(self) -> str | None:
+        """What tells one installed version from another without importing it: where it is, and since when."""
+        for module in self.modules:
+            spec = importlib.util.find_spec(module.partition(".")[0])
+            if spec is not None and spec.origin is not None:
+                return f"{spec.origin} {os.stat(spec.origin).st_mtime_ns}"
+        return None
 
     def probe(self) -> Availability:
         """Say whether the runtime works here. Changes nothing, never raises; native code runs in a child process."""
@@ -220,7 +236,9 @@ class Backend(ABC):
             )
         try:
             with chatter.quiet():
-                return self._load(path, chosen)
+                session = self._load(path, chosen)
+            session._opened_by, session._path = self, path
+            return session
         except PiaccelError:
             raise
         except ImportError as error:
@@ -257,6 +275,17 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Backend:
     """Return the backend called ``name``. Raises OptionError when there is none."""
     return plugins.load("backends", name, Backend)()  # type: ignore[type-abstract]
+
+
+def every() -> list[Backend]:
+    """Return all backends; one of another package that does not import is left out with a warning."""
+    found = []
+    for name in names():
+        try:
+            found.append(get(name))
+        except OptionError as error:
+            warnings.warn(f"the backend {name} is left out: {error}", stacklevel=2)
+    return found
 
 
 def probe_in_this_process(name: str) -> Availability:

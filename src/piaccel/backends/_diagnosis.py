@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piaccel.errors import ModelError, UnavailableError
+from piaccel.errors import ModelError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from piaccel.backends import Backend
@@ -29,6 +29,20 @@ def quantization(path: Path) -> dict[str, Quantization]:
     except (ModelError, UnavailableError):  # the runtime opened it: it runs, as plain integers
         return {}
     return {spec.name: spec.quantization for spec in (*found.inputs, *found.outputs) if spec.quantization is not None}
+
+
+def misnamed(path: Path, suffixes: tuple[str, ...]) -> str:
+    """What to do about a file of a format that stands behind ``suffixes``, but under another name; '' for others."""
+    from piaccel import formats
+
+    try:
+        kind = formats.kind_of(path)
+    except (ModelError, NotFoundError):
+        return ""
+    usual = formats.SUFFIXES[kind]
+    if path.name.lower().endswith(usual) or not set(usual) & set(suffixes):
+        return ""
+    return f"goes by the name: this is {formats.TITLES[kind]}, rename it to {path.stem}{usual[0]}"
 
 
 def of(path: Path, backend: Backend) -> ModelError | None:

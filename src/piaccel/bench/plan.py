@@ -116,7 +116,7 @@ def precision_of(variant: Variant) -> str:
 def _refused(
     bundle: Bundle, only_backends: Sequence[str] | None, only_variants: Sequence[str] | None
 ) -> Iterable[tuple[Backend, Variant, str]]:
-    for plugin in (backends.get(name) for name in (only_backends or backends.names())):
+    for plugin in [backends.get(name) for name in only_backends] if only_backends else backends.every():
         for variant in bundle.variants:
             refusal = plugin.refusal(variant.path)
             wanted = only_backends is not None or variant.path.name.lower().endswith(plugin.suffixes)

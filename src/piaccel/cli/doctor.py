@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from piaccel.cli import _options as options
+from piaccel.cli._text import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,9 +29,7 @@ def doctor(json: options.Json = False, root: options.Root = Path("/")) -> None:
 
     report = diagnose(root, _runtimes())
     if json:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2).decode())
+        print_json(report.to_dict())
     else:
         from rich.console import Console
 
@@ -41,17 +40,19 @@ def doctor(json: options.Json = False, root: options.Root = Path("/")) -> None:
 
 def _runtimes() -> list[Runtime]:
     """Probe every backend, side by side: each probe is a child process."""
-    import importlib.util
     from concurrent.futures import ThreadPoolExecutor
 
     from piaccel import backends
     from piaccel.device.findings import Runtime
+    from piaccel.errors import OptionError
 
     def probe(name: str) -> Runtime:
-        backend = backends.get(name)
+        try:
+            backend = backends.get(name)
+        except OptionError as error:  # another package's plug-in that does not import
+            return Runtime(name, False, True, str(error), "mend or uninstall the package that brings it")
         found = backend.probe()
-        installed = any(importlib.util.find_spec(module.partition(".")[0]) for module in backend.modules)
-        return Runtime(name, found.ok, installed, found.reason, found.hint, found.version)
+        return Runtime(name, found.ok, backend.installed(), found.reason, found.hint, found.version)
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(probe, backends.names()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piaccel.cli import _options as options
+from piaccel.cli._text import print_json, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,10 +41,8 @@ def info(
     image_size = options.overrides(None, None, size, None, None, None, None)["size"]
     described = [_describe(bundle, variant, image_size, try_open) for variant in bundle.variants]
     if json:
-        import msgspec
-
         document = _document(bundle, described)
-        typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        print_json(document)
         return
     from rich.console import Console
 
@@ -74,11 +73,14 @@ def _ask_backends(path: Path, try_open: bool) -> list[Answer]:
     from piaccel import backends
 
     def ask(name: str) -> Answer:
-        from piaccel.backends._trial import trial
+        from piaccel import trial
         from piaccel.errors import PiaccelError
 
         answer: Answer = {"name": name, "opens": None, "reason": "", "hint": "", "version": None}
-        backend = backends.get(name)
+        try:
+            backend = backends.get(name)
+        except PiaccelError as error:  # another package's plug-in that does not import
+            return {**answer, "opens": False, "reason": str(error)}
         if reason := backend.refusal(path):
             return {**answer, "opens": False, "reason": reason}
         if not backend.installed():
@@ -87,7 +89,7 @@ def _ask_backends(path: Path, try_open: bool) -> list[Answer]:
         if not try_open:
             return answer
         try:
-            return {**answer, "opens": True, "version": trial(name, path).version}
+            return {**answer, "opens": True, "version": trial.open_file(name, path).version}
         except PiaccelError as error:
             reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{name} cannot open it: ")
             return {**answer, "opens": False, "reason": reason, "hint": error.hint}
@@ -357,4 +359,4 @@ def _safe(text: str) -> str:
     """Text from a file, without what rich or a terminal would take as a command."""
     from rich.markup import escape
 
-    return escape("".join(each if each.isprintable() else "?" for each in text))
+    return escape(printable(text))

@@ -8,6 +8,7 @@ from pathlib import Path
 from piaccel.errors import ModelError
 from piaccel.files import existing
 from piaccel.formats.magic import SUFFIXES as SUFFIXES
+from piaccel.formats.magic import TITLES as TITLES
 from piaccel.formats.magic import kind_of as kind_of
 from piaccel.formats.network import EDGETPU_OP as EDGETPU_OP
 from piaccel.formats.network import Format as Format

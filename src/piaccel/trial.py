@@ -1,0 +1,200 @@
+"""Opens a model that nobody vouches for in a child process: a crash, a hang or a memory bomb ends only the child.
+
+What a child survived is remembered, so that naming a backend costs a child once for each file and version of a runtime.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from piaccel import backends, files, isolation, models
+from piaccel.backends import Options, Session
+from piaccel.bundles import Bundle
+from piaccel.errors import CrashError, HangError, InferenceError, UnavailableError, WriteError
+from piaccel.frames import Preprocess
+from piaccel.tensors import TensorSpec
+from piaccel.version import __version__
+
+TIMEOUT_S = 120.0
+_MOST_ELEMENTS = 1 << 26
+_FREE_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a runtime made of a file."""
+
+    backend: str
+    version: str | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a model said to a grey picture: who ran it, how it is prepared, and what was guessed."""
+
+    backend: str
+    family: str
+    task_options: dict[str, Any]
+    preprocess: Preprocess
+    guesses: list[str]
+
+
+def open_file(
+    name: str,
+    path: Path,
+    options: Options | None = None,
+    *,
+    run: bool = False,
+    timeout: float = TIMEOUT_S,
+    memory: int | None = None,
+    worker: isolation.Worker | None = None,
+) -> Opened:
+    """Open ``path`` with the backend ``name`` in a child process, and with ``run`` feed it zeros once.
+
+    Raises what ``Backend.load`` and ``Session.run`` raise, CrashError when the runtime killed the child, HangError
+    after ``timeout`` seconds. The child may have ``memory`` bytes, as many as the board when not given. ``worker`` is
+    used again instead of a fresh child: many files in little time.
+    """
+    arguments = name, path, options, run
+    opened = _in_child("opened_here", arguments, f"{path}: {name}", timeout, memory=memory, worker=worker)
+    assert isinstance(opened, Opened)
+    return opened
+
+
+def answer(
+    path: Path,
+    backend: str | None = None,
+    *,
+    variant: str | None = None,
+    options: Sequence[str] = (),
+    **overrides: Any,
+) -> Answered:
+    """Load a bundle or a file in a child process and let it answer a grey picture; arguments as for ``models.load``.
+
+    Raises what loading and predicting raise, CrashError when the runtime killed the child, HangError.
+    """
+    who = f"{path if variant is None else f'{path}, {variant}'}: {backend or 'a runtime'}"
+    answered = _in_child("answered_here", (path, backend, variant, tuple(options), overrides), who, TIMEOUT_S)
+    assert isinstance(answered, Answered)
+    return answered
+
+
+def once(
+    path: str | os.PathLike[str],
+    backend: str,
+    *,
+    variant: str | None = None,
+    options: Sequence[str] = (),
+    **overrides: Any,
+) -> None:
+    """Do what ``answer`` does, unless these files did it before with this version of the runtime, and so prepared.
+
+    Raises what ``answer`` raises.
+    """
+    bundle = Bundle.open(path)
+    asked = {key: overrides.get(key) for key in ("task", "size")}  # the rest changes nothing that native code sees
+    checksums = [files.sha256(each) for found in bundle.variants for each in (found.path, found.weights) if each]
+    key = repr((__version__, backend, backends.get(backend).stamp(), checksums, variant, tuple(options), asked))
+    mark = files.cache() / "opened" / hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]
+    if _is_file(mark):
+        return
+    answer(bundle.path, backend, variant=variant, options=options, **overrides)
+    try:
+        files.write_atomic(mark, f"{backend} opened {bundle.path.name}\n".encode(errors="replace"))
+    except WriteError:  # a read-only or full disk must not keep the model from running
+        return
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a cache that this user may not read
+        return False
+
+
+def _in_child(
+    function: str,
+    arguments: tuple[Any, ...],
+    who: str,
+    timeout: float,
+    *,
+    memory: int | None = None,
+    worker: isolation.Worker | None = None,
+) -> object:
+    """Run a function of this module in a child that may have ``memory`` bytes; ``who`` is blamed when it dies."""
+    call = worker.call if worker is not None else isolation.call
+    limit = memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return call(f"{__name__}:{function}", limit, *arguments, timeout=timeout)
+    except CrashError as error:
+        cause = str(error).rpartition(": ")[2]
+        hint = "the file is damaged, or this runtime has a bug: open it with another backend"
+        raise CrashError(f"{who} died of it ({cause})", hint=hint) from error
+    except HangError as error:
+        raise HangError(f"{who} did not open it within {timeout:g} s") from error
+
+
+def opened_here(memory: int, name: str, path: Path, options: Options | None, run: bool) -> Opened:
+    """What the child of ``open_file`` does."""
+    _limit(memory)
+    found = backends.probe_in_this_process(name)
+    if not found.ok:
+        raise UnavailableError(found.reason, hint=found.hint)
+    with backends.get(name).load(path, options) as session:
+        if run:
+            _run(session)
+        return Opened(name, found.version, session.inputs, session.outputs)
+
+
+def answered_here(
+    memory: int,
+    path: Path,
+    backend: str | None,
+    variant: str | None,
+    options: Sequence[str],
+    overrides: Mapping[str, Any],
+) -> Answered:
+    """What the child of ``answer`` does."""
+    _limit(memory)
+    with models.load(path, backend, variant=variant, threads=1, options=options, **overrides) as model:
+        model.predict(np.full((*model.preprocessing.size, 3), 127, np.uint8))
+        kind = type(model.task)
+        stated = {name: getattr(model.task, name) for name in _fields(kind)}
+        changed = {name: value for name, value in stated.items() if value != getattr(kind(), name)}
+        family = kind.__module__.rpartition(".")[2]
+        return Answered(model.backend, family, changed, model.preprocessing, model.guesses)
+
+
+def _fields(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _limit(memory: int) -> None:
+    # Else a damaged length makes the kernel end whatever process is the largest, which need not be this one.
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _run(session: Session) -> None:
+    shapes = [_fixed(spec) for spec in session.inputs]
+    if sum(map(prod, shapes)) > _MOST_ELEMENTS:
+        raise InferenceError(f"its inputs would have {sum(map(prod, shapes))} elements")
+    session.run({spec.name: np.zeros(shape, spec.dtype) for spec, shape in zip(session.inputs, shapes, strict=True)})
+
+
+def _fixed(spec: TensorSpec) -> Sequence[int]:
+    """A shape that fits: a batch of 1, three channels, and a small picture where the size is free."""
+    channels = {"NCHW": 1, "NHWC": 3}.get(spec.layout, -1)
+    free = {0: 1, channels: 3}
+    return [free.get(place, _FREE_LENGTH) if size is None else size for place, size in enumerate(spec.shape)]
