@@ -93,3 +93,8 @@ def test_a_folder_gives_its_pictures_by_name_and_nothing_else(tmp_path: Path) ->
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pictures in this folder"):
         find_images([tmp_path])
+
+
+def test_a_missing_picture_is_named_before_any_is_read(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"gone\.jpg"):
+        find_images([tmp_path / "gone.jpg"])

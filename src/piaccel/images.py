@@ -18,16 +18,16 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return the picture files of ``paths`` in order, those of a folder sorted by name.
 
-    A file is taken whatever its suffix; whether it is a picture shows when it is read. Raises InputError for a folder
-    without pictures.
+    A file is taken whatever its suffix; whether it is a picture shows when it is read. What occurs twice is given once.
+    Raises NotFoundError, and InputError for a folder without pictures.
     """
     found: list[Path] = []
-    for path in map(Path, paths):
+    for path in map(files.existing, paths):
         inside = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
         if not inside:
             raise InputError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)})")
         found += inside
-    return found
+    return list(dict.fromkeys(found))
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

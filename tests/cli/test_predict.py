@@ -2,11 +2,13 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import pytest
 
 from piaccel import cli
 from piaccel.images import read_image, write_image
 from tests.classifiers import LABELS, colour, labels_file, onnx_classifier
+from tests.formats import samples
 
 
 @pytest.fixture
@@ -51,6 +53,65 @@ def test_an_annotated_picture_is_saved(files: Path) -> None:
 def test_several_pictures_are_not_written_over_each_other(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict(files, str(files / "pictures"), "--save", str(files / "out.jpg")) == 2
     assert "3 pictures" in capsys.readouterr().err
+
+
+def test_pictures_of_one_name_are_saved_under_two(files: Path) -> None:
+    write_image(files / "more" / "red.png", colour("red", 64))
+    write_image(files / "pictures" / "red-2.png", colour("red", 64))
+    folders = [str(files / "pictures"), str(files / "more")]
+    assert predict(files, *folders, folders[0], "--save", str(files / "out")) == 0
+    assert sorted(os.listdir(files / "out")) == ["blue.jpg", "green.jpg", "red-2.jpg", "red-3.jpg", "red.jpg"]
+
+
+def test_no_given_picture_is_written_over(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = files / "pictures" / "red.jpg"
+    write_image(picture, colour("red", 64))
+    before = picture.read_bytes()
+    assert predict(files, str(picture), "--save", str(files / "pictures")) == 2
+    assert "would write over the picture" in capsys.readouterr().err
+    assert predict(files, str(picture), "--save", str(picture)) == 2
+    assert picture.read_bytes() == before
+
+
+def test_what_is_no_place_for_a_picture_is_refused_before_anything_runs(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("out.xyz", "labels.txt"):
+        assert predict(files, str(files / "pictures" / "red.png"), "--save", str(files / place)) == 2
+        assert "neither a folder nor a picture" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(files, str(files / "pictures" / "red.png"), "--save", str(files / "net.onnx" / "out.jpg")) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "out.jpg cannot be written" in last
+    assert "net.onnx is not a folder" in last
+
+
+def test_a_missing_picture_is_a_usage_error(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(files, str(files / "gone.jpg"), str(files / "pictures")) == 2
+    assert "gone.jpg: no such file" in capsys.readouterr().err
+
+
+def test_a_name_with_a_new_line_stays_on_one(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(files / "a\nb.png", colour("red", 64))
+    assert predict(files, str(files / "a\nb.png"), "--top", "1") == 0
+    assert capsys.readouterr().out.splitlines() == [f"{files}/a?b.png: 100.0%  red"]
+
+
+def test_a_file_that_kills_its_runtime_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if int(cv2.__version__.partition(".")[0]) < 5:
+        pytest.skip("OpenCV 4 survives this file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    net = samples.tflite(tmp_path / "net.tflite", graph_name=None)  # OpenCV 5 dies of a graph without a name
+    write_image(tmp_path / "red.png", colour("red", 64))
+    assert cli.main(["predict", str(net), str(tmp_path / "red.png"), "--backend", "opencv"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"piaccel: error: {net}: opencv died of it (SIGSEGV)"
+    assert said[1].startswith("  -> ")
+    assert len(said) == 2
 
 
 def test_a_bad_picture_is_named_and_the_others_are_answered(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

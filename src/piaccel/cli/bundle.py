@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from piaccel.cli import _options as options
+from piaccel.cli._text import print_json
 from piaccel.errors import OptionError
 
 
@@ -47,15 +48,14 @@ def bundle(
         files, out, name=name, description=description, licence=licence, dry_run=dry_run, **given
     )
     if json:
-        import msgspec
-
         document = {"out": str(out), "dry_run": dry_run, "manifest": made, "guesses": guesses}
-        typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        print_json(document)
         return
     for guess in guesses:
         typer.echo(f"guessed: {guess}", err=True)
     verb = "would hold" if dry_run else "holds"
-    typer.echo(f"{out} {verb} {len(made.variants)} variants of {made.name}, a {made.task['family']} model:")
+    count = f"{len(made.variants)} variant{'s' if len(made.variants) > 1 else ''}"
+    typer.echo(f"{out} {verb} {count} of {made.name}, task {made.task['family']}:")
     for table in made.variants:
         typer.echo(f"  {table.name} ({table.precision})")
 
@@ -72,12 +72,10 @@ def _verify(folder: Path, json: bool) -> None:
             text = f": {check.error}" if check.error else f" ({check.note})" if check.note else ""
             typer.echo(f"{state} {check.variant} {check.what}{text}")
     if json:
-        import msgspec
-
         rows = [
             {"variant": c.variant, "check": c.what, "ok": c.error is None, "error": str(c.error or ""), "note": c.note}
             for c in checks
         ]
-        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        print_json(rows)
     if any(check.error for check in checks):
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ import typer
 
 from piaccel.cli import _options as options
 from piaccel.cli._progress import progress
+from piaccel.cli._text import print_json, printable
 from piaccel.errors import OptionError, PiaccelError
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ def predict(
     given = options.overrides(task, labels, size, mean, std, colour, resize)
     given["task_options"] = {key: value for key, value in (("top", top), ("threshold", threshold)) if value is not None}
     paths = pictures.find_images(images)
-    if save is not None and len(paths) > 1 and save.suffix.lower() in pictures.SUFFIXES:
-        raise OptionError(f"--save {save} is one file for {len(paths)} pictures", hint="give a folder to --save")
+    targets = _targets(save, paths) if save is not None else {}
     with progress("looking at the model and the runtimes") as tell:
         loaded = auto.load(
             model, backend, variant=variant, threads=threads, options=option, root=root, progress=tell, **given
         )
-    failed: PiaccelError | None = None
+    failed = False
+    hints: set[str] = set()
     answers: list[dict[str, Any]] = []
     with loaded:
         if not json:
@@ -65,51 +66,76 @@ def predict(
             try:
                 picture = pictures.read_image(path)
                 result = loaded.predict(picture)
-                if save is not None:
-                    pictures.write_image(_target(save, path, len(paths)), result.draw(picture))
+                if path in targets:
+                    pictures.write_image(targets[path], result.draw(picture))
             except PiaccelError as error:
-                failed = failed or error
+                failed = True
                 answers.append({"image": str(path), "error": str(error)})
                 if not json:
-                    typer.echo(str(error) if str(path) in str(error) else f"{path}: {error}", err=True)
+                    _complain(path, error, hints)
                 continue
             answers.append({"image": str(path), "kind": result.kind, **result.to_dict()})
             if not json:
                 _print(path, result)
     if json:
         _print_json(loaded, answers)
-    if failed is not None:
+    if failed:
         raise typer.Exit(1)
 
 
-def _target(save: Path, picture: Path, count: int) -> Path:
+def _targets(save: Path, pictures: list[Path]) -> dict[Path, Path]:
+    """Where each picture's annotated copy goes: no two to the same file, none over a picture that was given."""
     from piaccel.images import SUFFIXES
 
-    if count == 1 and save.suffix.lower() in SUFFIXES:
-        return save
-    return save / f"{picture.stem}.jpg"
+    if save.suffix.lower() in SUFFIXES and not save.is_dir():
+        if len(pictures) > 1:
+            raise OptionError(f"--save {save} is one file for {len(pictures)} pictures", hint="give a folder to --save")
+        targets = {pictures[0]: save}
+    elif save.is_file() or (save.suffix and len(pictures) == 1 and not save.is_dir()):
+        raise OptionError(f"--save {save} is neither a folder nor a picture", hint="end its name in .jpg or .png")
+    else:
+        targets = {}
+        names: set[str] = set()
+        for picture in pictures:
+            number = 1
+            while (name := f"{picture.stem}-{number}.jpg" if number > 1 else f"{picture.stem}.jpg") in names:
+                number += 1
+            names.add(name)
+            targets[picture] = save / name
+    given = {picture.resolve() for picture in pictures}
+    for target in targets.values():
+        if target.resolve() in given:
+            raise OptionError(f"--save would write over the picture {target}", hint="give another folder to --save")
+    return targets
+
+
+def _complain(path: Path, error: PiaccelError, hints: set[str]) -> None:
+    """Print what is wrong with one picture; a hint only once, however many pictures need it."""
+    typer.echo(printable(str(error) if str(path) in str(error) else f"{path}: {error}"), err=True)
+    if error.hint and error.hint not in hints:
+        hints.add(error.hint)
+        typer.echo(f"  -> {printable(error.hint)}", err=True)
 
 
 def _introduce(model: Model) -> None:
     threads = f"{model.threads} thread{'s' if model.threads > 1 else ''}"
-    typer.echo(f"{model.bundle.name}: {model.variant.name} on {model.backend}, {threads} ({model.why})", err=True)
+    runs = f"{model.bundle.name}: {model.variant.name} on {model.backend}, {threads} ({model.why})"
+    typer.echo(printable(runs), err=True)
     for guess in model.guesses:
-        typer.echo(f"  guessed: {guess}", err=True)
+        typer.echo(f"  guessed: {printable(guess)}", err=True)
 
 
 def _print(path: Path, result: Result) -> None:
-    lines = result.lines()
+    name, lines = printable(str(path)), [printable(line) for line in result.lines()]
     if len(lines) == 1:
-        typer.echo(f"{path}: {lines[0]}")
+        typer.echo(f"{name}: {lines[0]}")
         return
-    typer.echo(f"{path}:" + ("" if lines else " nothing found"))
+    typer.echo(f"{name}:")
     for line in lines:
         typer.echo(f"  {line}")
 
 
 def _print_json(model: Model, answers: list[dict[str, Any]]) -> None:
-    import msgspec
-
     document = {
         "model": model.bundle.name,
         "variant": model.variant.name,
@@ -118,4 +144,4 @@ def _print_json(model: Model, answers: list[dict[str, Any]]) -> None:
         "guesses": model.guesses,
         "results": answers,
     }
-    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    print_json(document)
