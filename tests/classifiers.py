@@ -27,7 +27,7 @@ def onnx_classifier(path: Path, size: int | str = 8, classes: int = 3, order: tu
         weights[index, channel] = 4
     graph = helper.make_graph(
         [
-            helper.make_node("Conv", ["image", "weights"], ["maps"]),
+            helper.make_node("Conv", ["image", "weights"], ["maps"], kernel_shape=[1, 1]),
             helper.make_node("GlobalAveragePool", ["maps"], ["means"]),
             helper.make_node("Flatten", ["means"], ["logits"]),
             helper.make_node("Softmax", ["logits"], ["scores"], axis=1),

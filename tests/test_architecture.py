@@ -88,7 +88,8 @@ def loaded_by(statement: str) -> set[str]:
     """Return the top-level packages outside the standard library that a fresh interpreter has after ``statement``."""
     script = f"import sys; before = set(sys.modules)\n{statement}\nprint(*(set(sys.modules) - before))"
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    return {name.partition(".")[0] for name in output.split()} - set(sys.stdlib_module_names) - {"piaccel", "__mp_main__"}
+    names = {name.partition(".")[0] for name in output.split() if not name.startswith("_cython")}
+    return names - set(sys.stdlib_module_names) - {"piaccel", "__mp_main__"}
 
 
 def test_importing_piaccel_and_listing_every_plug_in_loads_numpy_at_most() -> None:

@@ -101,7 +101,7 @@ def onnx(path: Path, *, batch: int | str = 1, domain: str = "", kind: str = "Sof
     shapes |= {"dense": (FILTERS * SIDE * SIDE, CLASSES), "b2": (CLASSES,)}
     weights = [numpy_helper.from_array(random.random(shape, np.float32), name) for name, shape in shapes.items()]
     nodes = [
-        helper.make_node("Conv", ["image", "kernel", "b1"], ["features"], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["image", "kernel", "b1"], ["features"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
         helper.make_node("Flatten", ["features"], ["flat"]),
         helper.make_node("Gemm", ["flat", "dense", "b2"], ["logits"]),
         helper.make_node(kind, ["logits"], ["scores"], domain=domain),
