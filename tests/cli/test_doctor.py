@@ -91,3 +91,12 @@ def test_the_page_shows_what_the_command_prints(
         capsys.readouterr()
         main(command.split())
         assert without_runtimes(capsys.readouterr().out.splitlines()) == without_runtimes(output.splitlines())
+
+
+def test_what_a_damaged_file_holds_is_no_command_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = FakeBoard(tmp_path, "pi5")
+    board.write("proc/device-tree/model", "Raspberry Pi \x1b]0;owned\x07\x1b[2J")
+    main(["doctor", "--root", str(tmp_path)])
+    assert "\x1b" not in capsys.readouterr().out

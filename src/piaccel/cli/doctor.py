@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from piaccel.cli import _options as options
-from piaccel.cli._text import print_json
+from piaccel.cli._text import print_json, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,7 +109,7 @@ def _print_words(console: Console, label: str, words: str, label_style: str = "d
 
     from rich.text import Text
 
-    for line in textwrap.wrap(words, max(20, console.width - _WORDS_COLUMN), break_on_hyphens=False):
+    for line in textwrap.wrap(printable(words), max(20, console.width - _WORDS_COLUMN), break_on_hyphens=False):
         console.print(Text.assemble((label.ljust(_WORDS_COLUMN), label_style), (line, style)), soft_wrap=True)
         label = ""
 

@@ -11,7 +11,6 @@ import os
 import re
 import struct
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from piaccel.device.revision import MIB, decode
@@ -97,7 +96,7 @@ def detect(root: str | os.PathLike[str] = "/") -> Board:
     compatible = (tree.device_tree("compatible") or b"").decode(errors="replace").strip("\0").split("\0")
     code = cpuinfo.get("Revision")
     revision = decode(code) if code else None
-    total = re.match(r"(\d+) kB", meminfo.get("MemTotal", ""))
+    total = re.match(r"(\d{1,15}) kB", meminfo.get("MemTotal", ""))
     memory_total = int(total[1]) * 1024 if total else None
     max_khz = tree.number(f"{CPUFREQ}/cpuinfo_max_freq")
     model = _model(tree, cpuinfo, revision.model if revision else None)
@@ -162,7 +161,7 @@ def _cores(tree: Tree) -> int | None:
 
 def _os_name(tree: Tree, release: dict[str, str]) -> str | None:
     name = release.get("PRETTY_NAME")
-    return f"Raspberry Pi OS ({name})" if name and tree.path("etc/rpi-issue").exists() else name
+    return f"Raspberry Pi OS ({name})" if name and tree.exists("etc/rpi-issue") else name
 
 
 def _kernel(tree: Tree) -> str | None:
@@ -182,13 +181,9 @@ def _architecture(kernel: str | None, cpuinfo: dict[str, str]) -> str | None:
 def _userland_bits(tree: Tree) -> int | None:
     loaders = {64: ("ld-linux-aarch64.so.1", "ld-linux-x86-64.so.2"), 32: ("ld-linux-armhf.so.3", "ld-linux.so.2")}
     for bits, names in loaders.items():
-        if any(_exists(tree.root / folder / name) for folder in ("lib", "lib64", "usr/lib") for name in names):
+        if any(os.path.lexists(tree.root / folder / name) for folder in ("lib", "lib64", "usr/lib") for name in names):
             return bits
     return None
-
-
-def _exists(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
 
 
 def _page_size(kernel: str | None) -> int | None:

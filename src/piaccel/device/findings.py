@@ -63,11 +63,12 @@ class Subject:
     @property
     def boot(self) -> str:
         """The folder of config.txt as the machine itself names it: /boot before Bookworm, /boot/firmware since."""
-        older = self.tree.path("boot/config.txt").exists() and not self.tree.path("boot/firmware/config.txt").exists()
+        older = self.tree.exists("boot/config.txt") and not self.tree.exists("boot/firmware/config.txt")
         return "/boot" if older else "/boot/firmware"
 
     def debian_version(self, package: str) -> str | None:
         """The upstream version of an installed Debian package, such as ``2.36``."""
         status = self.tree.text("var/lib/dpkg/status") or ""
-        found = re.search(rf"(?m)^Package: {re.escape(package)}\n(?:.+\n)*?Version: (?:\d+:)?([\d.]+)", status + "\n")
+        version = r"Version: (?:\d+:)?(\d{1,9}(?:\.\d{1,9})*)"
+        found = re.search(rf"(?m)^Package: {re.escape(package)}\n(?:.+\n)*?{version}", status + "\n")
         return found[1] if found else None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 
 from piaccel.device.tree import Tree
 
 _APT = "usr/lib/python3/dist-packages"
+_INSTALLED = re.compile(r"(.+?)-(\d[^-]*)(?:-py3.*)?\.(?:dist|egg)-info")
+"""How the folder (or Debian's file) of a distribution's metadata is named (PyPA, recording installed projects)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Packages:
         if tree.live:
             self.python: tuple[int, ...] | None = sys.version_info[:3]
             self.executable: str | None = sys.executable
-            found = _read(None, apt)
+            found = _read([Path(entry) for entry in sys.path], apt)
         else:
             self.python = _system_python(tree)
             self.executable = None
@@ -48,13 +50,28 @@ class Packages:
         return self._found.get(name)
 
 
-def _read(folders: list[Path] | None, apt: Path) -> dict[str, Package]:
+def _read(folders: list[Path], apt: Path) -> dict[str, Package]:
+    """What lies in the folders, the first of a name. Goes by the names alone: the files may be damaged."""
     packages: dict[str, Package] = {}
-    for found in distributions() if folders is None else distributions(path=[str(folder) for folder in folders]):
-        if "Name" in found.metadata:  # a folder left behind by a broken uninstall has none
-            key = re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower()
-            packages.setdefault(key, Package(found.version, Path(str(found.locate_file(""))) == apt))
+    for folder in folders:
+        for entry in _entries(folder):
+            named = _INSTALLED.fullmatch(entry)
+            if named and _is_whole(folder / entry):
+                key = re.sub(r"[-_.]+", "-", named[1]).lower()
+                packages.setdefault(key, Package(named[2], folder == apt))
     return packages
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # not there, a zip file, or closed to us: nothing is imported from it either
+        return []
+
+
+def _is_whole(metadata: Path) -> bool:
+    """Whether it is a distribution, not a folder left behind by a broken uninstall."""
+    return os.path.isfile(metadata) or any(os.path.isfile(metadata / name) for name in ("METADATA", "PKG-INFO"))
 
 
 def _system_python(tree: Tree) -> tuple[int, ...] | None:

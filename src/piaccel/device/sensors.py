@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from piaccel.device.board import CPUFREQ
-from piaccel.device.tree import Tree
+from piaccel.device.tree import Tree, contents
 from piaccel.device.vcgencmd import COST_MS, Vcgencmd
 from piaccel.errors import UnavailableError
 
@@ -35,6 +36,8 @@ class Gauge:
         """The value now, None when it cannot be read."""
         try:
             value = self._read()
+            if not math.isfinite(value):
+                raise UnavailableError(f"{self.source} answered {value}")
         except UnavailableError as error:
             self.reason, self.hint = error.message, error.hint
             return None
@@ -100,7 +103,7 @@ def _clock(tree: Tree, firmware: Vcgencmd) -> Gauge:
         "clock_hz", "Hz", "vcgencmd measure_clock arm", COST_MS, lambda: firmware.number("measure_clock", "arm")
     )
     requested = tree.path(f"{CPUFREQ}/scaling_cur_freq")
-    if measured.read() is not None or not requested.exists():
+    if measured.read() is not None or not tree.exists(requested):
         return measured
     # What the kernel asked for; a throttled core still shows its maximum there.
     return _from_file("clock_hz", "Hz", requested, lambda text: int(text) * 1000.0, "", "scaling_cur_freq (requested)")
@@ -152,10 +155,10 @@ def _from_file(
         if file is None:
             raise UnavailableError(missing)
         try:
-            return parse(file.read_text().strip())
+            return parse(contents(file).decode().strip())
         except OSError as error:
             raise UnavailableError(f"{file}: {error.strerror}") from error
-        except (ValueError, IndexError, StopIteration) as error:
+        except (ValueError, OverflowError, IndexError, StopIteration) as error:
             raise UnavailableError(f"{file} does not hold the number expected") from error
 
     return Gauge(name, unit, source or (str(file) if file else ""), _FILE_COST_MS, read)

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from piaccel.errors import NotFoundError
+
+_LARGEST_BYTES = 16 << 20
+"""More than any file that describes a machine: the longest, dpkg's status, has a few million."""
+_LONGEST_NUMBER = 18
+
+
+def contents(path: Path) -> bytes:
+    """Read a file that describes the machine, without ever waiting for it.
+
+    Raises OSError, also for what is no regular file (a pipe's reader waits for ever) and for one that is far too large.
+    """
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(_LARGEST_BYTES + 1)
+    if len(data) > _LARGEST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class Tree:
@@ -13,7 +37,7 @@ class Tree:
 
     def __init__(self, root: str | os.PathLike[str] = "/") -> None:
         self.root = Path(root).absolute()
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):  # Path.is_dir raises where a folder above is closed to us
             raise NotFoundError(
                 f"{root}: no such folder to read a board from",
                 hint="make one with: python -m piaccel.testing fake-board pi5 DIR",
@@ -28,6 +52,10 @@ class Tree:
         """The file ``name`` (relative to the root, or found by ``glob``) as a path."""
         return self.root / name
 
+    def exists(self, name: str | Path) -> bool:
+        """Whether there is such a file, a link's target; False where nobody may look."""
+        return os.path.exists(self.path(name))
+
     def glob(self, pattern: str) -> list[Path]:
         """The files that match, sorted by name."""
         return sorted(self.root.glob(pattern))
@@ -35,7 +63,7 @@ class Tree:
     def data(self, name: str | Path) -> bytes | None:
         """The file's bytes."""
         try:
-            return self.path(name).read_bytes()
+            return contents(self.path(name))
         except OSError:
             return None
 
@@ -48,7 +76,7 @@ class Tree:
         """The file's text as a whole number."""
         text = self.text(name)
         try:
-            return None if text is None else int(text)
+            return None if text is None or len(text) > _LONGEST_NUMBER else int(text)
         except ValueError:
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 from piaccel.device.tree import Tree
 from piaccel.errors import UnavailableError
@@ -11,6 +12,8 @@ COST_MS = 24.0
 
 _PROGRAM = "usr/bin/vcgencmd"
 _DEVICE = "dev/vcio"
+_PAUSE_S = 10.0
+"""After a question that was not answered in time the next ones fail at once, for so long."""
 
 
 class Vcgencmd:
@@ -20,6 +23,7 @@ class Vcgencmd:
         self._tree = tree
         self._program = tree.path(_PROGRAM).absolute()
         self._timeout_s = timeout_s
+        self._silent_until = 0.0
 
     def ask(self, *command: str) -> str:
         """Return what stands behind the '=' of the answer. Raises UnavailableError with the reason and the cure.
@@ -27,6 +31,9 @@ class Vcgencmd:
         The exit status says little (raspberrypi/utils, vcgencmd.c): errors come on stdout with 0, N or 255.
         """
         asked = " ".join(command)
+        silent = UnavailableError(f"vcgencmd did not answer within {self._timeout_s:g} s")
+        if time.monotonic() < self._silent_until:
+            raise silent
         try:
             done = subprocess.run(
                 [self._program, *command],
@@ -39,8 +46,11 @@ class Vcgencmd:
             raise self._missing() from error
         except PermissionError as error:
             raise UnavailableError(f"{self._program} may not be run by this user") from error
+        except OSError as error:
+            raise UnavailableError(f"{self._program} cannot be run: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
-            raise UnavailableError(f"vcgencmd {asked} did not answer within {self._timeout_s:g} s") from error
+            self._silent_until = time.monotonic() + _PAUSE_S
+            raise silent from error
         answer = done.stdout.decode(errors="replace").strip().strip("\0").strip()
         if "Can't open device file" in answer:
             raise self._closed()
@@ -55,7 +65,7 @@ class Vcgencmd:
         value = self.ask(*command)
         try:
             return float(int(value, 16)) if value.startswith("0x") else float(value.rstrip("'CVHzA"))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UnavailableError(f"vcgencmd {' '.join(command)} answered {value!r}, not a number") from error
 
     def _missing(self) -> UnavailableError:
@@ -64,7 +74,7 @@ class Vcgencmd:
         return UnavailableError("vcgencmd is not installed", hint="sudo apt install raspi-utils")
 
     def _closed(self) -> UnavailableError:
-        if self._tree.path(_DEVICE).exists():
+        if self._tree.exists(_DEVICE):
             return UnavailableError(
                 "this user may not open /dev/vcio (group video)", hint='sudo usermod -aG video "$USER"'
             )

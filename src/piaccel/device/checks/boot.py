@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -13,8 +14,8 @@ _USUAL_GPU_MIB = 76
 
 def missing(subject: Subject) -> Iterator[Finding]:
     """No configuration file where the system keeps it."""
-    found = [name for name in ("boot/firmware/config.txt", "boot/config.txt") if subject.tree.path(name).exists()]
-    if subject.board.is_pi and not found and subject.tree.path("boot").is_dir():
+    found = [name for name in ("boot/firmware/config.txt", "boot/config.txt") if subject.tree.exists(name)]
+    if subject.board.is_pi and not found and subject.tree.exists("boot"):
         yield Finding(
             "OS",
             "warning",
@@ -27,8 +28,7 @@ def missing(subject: Subject) -> Iterator[Finding]:
 
 def stale(subject: Subject) -> Iterator[Finding]:
     """Settings in the file that nothing reads since Bookworm."""
-    old = subject.tree.path("boot/config.txt")
-    if old.is_symlink() or not subject.tree.path("boot/firmware/config.txt").exists():
+    if os.path.islink(subject.tree.path("boot/config.txt")) or not subject.tree.exists("boot/firmware/config.txt"):
         return
     settings = [line for line in _lines(subject.tree.text("boot/config.txt")) if _SETTING.match(line)]
     if settings:
@@ -49,7 +49,7 @@ def gpu_memory(subject: Subject) -> Iterator[Finding]:
         if key != "gpu_mem" and not re.fullmatch(r"gpu_mem_(256|512|1024)", key):
             continue
         pi5 = subject.board.soc == "BCM2712"
-        if not pi5 and (not value.isdecimal() or int(value) <= _USUAL_GPU_MIB):
+        if not pi5 and (not re.fullmatch(r"\d{1,9}", value) or int(value) <= _USUAL_GPU_MIB):
             continue
         yield Finding(
             "memory",
