@@ -117,12 +117,46 @@ def test_nothing_found_by_both_is_the_same_answer() -> None:
 
 def test_masks_agree_up_to_their_edges() -> None:
     ours, theirs = np.zeros((10, 100), np.uint8), np.zeros((10, 100), np.uint8)
-    theirs[:, :5] = 3
+    ours[:, :40] = theirs[:, :45] = 3
     assert compare([answer(Mask(ours))], [answer(Mask(theirs))], LOOSE).agrees
     found = compare([answer(Mask(ours))], [answer(Mask(theirs))], TIGHT)
     assert not found.agrees
     assert "95.0%" in found.detail
     assert not compare([answer(Mask(ours))], [answer(Mask(theirs[:5]))], LOOSE).agrees
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_small_object_that_only_one_mask_has_is_another_answer(turned: bool) -> None:
+    empty, defect = np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.uint8)
+    defect[40:52, 40:52] = 3  # 1.4 % of the picture: the masks are the same in 98.6 % of it
+    masks = [[answer(Mask(each))] for each in (empty, defect)][:: -1 if turned else 1]
+    for bounds in (TIGHT, LOOSE):
+        found = compare(*masks, bounds)
+        assert not found.agrees
+        assert "class 3 of the mask overlaps by 0%" in found.detail
+
+
+def test_a_few_pixels_of_another_class_are_no_object() -> None:
+    ours, theirs = np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.uint8)
+    theirs[:5, :10] = 3
+    assert compare([answer(Mask(ours))], [answer(Mask(theirs))], TIGHT).agrees
+
+
+def test_boxes_that_the_graph_itself_gives_in_another_order_agree() -> None:
+    first, second = (10, 10, 110, 110, 0.9, 1), (200, 200, 300, 300, 0.9, 2)
+    table = np.array([first, second], np.float32)
+    ours, theirs = boxes(first, second), boxes(second, first)
+    ours.outputs["out"], theirs.outputs["out"] = table, table[::-1]
+    found = compare([ours], [theirs], TIGHT)
+    assert found.agrees
+    assert found.cosine is not None
+    assert found.cosine < TIGHT.cosine
+
+
+def test_float32_outputs_far_away_are_wrong_where_nothing_is_found() -> None:
+    ours, theirs = boxes(), boxes()
+    ours.outputs["out"], theirs.outputs["out"] = np.eye(2, dtype=np.float32), np.ones((2, 2), np.float32)
+    assert not compare([ours], [theirs], TIGHT).agrees
 
 
 def test_keypoints_may_move_a_little_and_unsure_ones_anywhere() -> None:
