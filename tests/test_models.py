@@ -91,7 +91,7 @@ def test_options_and_overrides_that_do_not_exist_are_named(net: Path) -> None:
 
 
 def test_a_backend_that_cannot_open_the_format_says_what_it_opens(net: Path) -> None:
-    with pytest.raises(ModelError, match=r"litert: opens \.tflite"):
+    with pytest.raises(ModelError, match=r"by litert: it is no \.tflite or \.lite file"):
         models.load(net, "litert")
 
 
@@ -100,7 +100,7 @@ def test_a_file_under_the_name_of_another_format_is_told_which_it_is(net: Path) 
     with pytest.raises(ModelError, match=r"model\.tflite is not a TensorFlow Lite model"):
         models.load(other)
     tflite = samples.tflite(net.with_name("model.bin"))
-    with pytest.raises(ModelError, match=r"litert.*: goes by the name: .*a TensorFlow Lite model, .* model\.tflite"):
+    with pytest.raises(ModelError, match=r"litert.*: it is a TensorFlow Lite model under another name: .* model\.tflite"):
         models.load(tflite)
 
 

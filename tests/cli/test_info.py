@@ -75,7 +75,7 @@ def test_a_file_is_told_with_its_tensors_operators_and_what_opens_it(
     assert found["output"] == "output 1x5 int8 0.5 * (q - 3) logits"
     assert found["3"] == "3 operators 1 CONV_2D, 1 FULLY_CONNECTED, 1 RESHAPE"
     assert found["litert"].startswith("litert yes version")
-    assert found["onnxruntime"] == "onnxruntime no opens .onnx files"
+    assert found["onnxruntime"] == "onnxruntime no it is no .onnx file"
     assert "quantized (int8)" in found["opencv"]
 
 
@@ -135,7 +135,7 @@ def test_a_bundle_is_told_with_each_of_its_variants(bundle: Path, capsys: pytest
     assert found["accuracy"] == "accuracy top1 of 800 samples"
     assert found["small"].startswith("small tflite int8 2.8 kB 1.4 k 8.19 k 0.971 litert")
     assert found["pair"].startswith("pair ncnn fp32 5.8 kB 1.4 k 8.19 k unknown")  # the manifest gives the size
-    assert found["onnxruntime:"] == "onnxruntime: opens .onnx files"
+    assert found["onnxruntime:"] == "onnxruntime: it is no .onnx file"
 
 
 def test_a_bundles_json_holds_the_manifest(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

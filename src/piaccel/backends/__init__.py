@@ -169,7 +169,7 @@ class Backend(ABC):
     def refusal(self, path: Path) -> str:
         """Return why this backend cannot open the file ('' when it can), without loading the runtime."""
         if not path.name.lower().endswith(self.suffixes):
-            return _diagnosis.misnamed(path, self.suffixes) or f"opens {', '.join(self.suffixes)} files"
+            return _diagnosis.misnamed(path, self.suffixes) or f"it is no {' or '.join(self.suffixes)} file"
         if not path.name.lower().endswith(self.looks_into):
             return ""
         try:

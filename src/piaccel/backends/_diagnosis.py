@@ -42,7 +42,7 @@ def misnamed(path: Path, suffixes: tuple[str, ...]) -> str:
     usual = formats.SUFFIXES[kind]
     if path.name.lower().endswith(usual) or not set(usual) & set(suffixes):
         return ""
-    return f"goes by the name: this is {formats.TITLES[kind]}, rename it to {path.stem}{usual[0]}"
+    return f"it is {formats.TITLES[kind]} under another name: rename it to {path.stem}{usual[0]}"
 
 
 def of(path: Path, backend: Backend) -> ModelError | None:
