@@ -46,7 +46,7 @@ def test_a_link_is_written_through_and_a_device_is_not_replaced(tmp_path: Path) 
 
 def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"file/deep/new cannot be written: .*deep is not a folder"):
+    with pytest.raises(WriteError, match=r"file/deep/new cannot be written: .*file is not a folder"):
         files.write_atomic(tmp_path / "file" / "deep" / "new", "")
 
 

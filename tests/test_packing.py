@@ -6,7 +6,7 @@ import pytest
 
 from piaccel import models, packing
 from piaccel.bundles import Bundle
-from piaccel.errors import ModelError, OptionError
+from piaccel.errors import ModelError, OptionError, WriteError
 from piaccel.tasks import Classification
 from tests.backends.networks import ncnn_file
 from tests.classifiers import colour, labels_file, onnx_classifier
@@ -91,6 +91,13 @@ def test_weights_in_files_of_their_own_are_refused(tmp_path: Path, labels: Path)
     with pytest.raises(ModelError, match=r"apart\.onnx keeps weights in other files"):
         packing.pack([tmp_path / "apart.onnx"], tmp_path / "out", labels=labels)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, labels: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file" / "out", Path("/proc/out")):
+        with pytest.raises(WriteError, match=f"^{out} cannot be written: [^.]*$"):
+            packing.pack([onnx_classifier(tmp_path / "net.onnx")], out, labels=labels)
 
 
 def test_weights_named_beside_their_network_are_not_a_second_network(tmp_path: Path) -> None:

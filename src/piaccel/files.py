@@ -23,13 +23,16 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         else:
             _write(path.resolve(), blob)
     except OSError as error:
-        where = f"{path.parent} is not a folder" if _blocked(path.parent) else _reason(error)
-        raise WriteError(f"{path} cannot be written: {where}") from error
+        raise WriteError(f"{path} cannot be written: {reason(path, error)}") from error
 
 
-def _blocked(folder: Path) -> bool:
-    """Whether a file stands where the folder, or one above it, should be."""
-    return any(os.path.exists(each) and not os.path.isdir(each) for each in (folder, *folder.parents))
+def reason(path: Path, error: Exception) -> str:
+    """Why ``path`` cannot be read or written, in the system's words or in clearer ones."""
+    for folder in path.parents:
+        if os.path.exists(folder) and not os.path.isdir(folder):
+            return f"{folder} is not a folder"
+    first = error.__cause__ if isinstance(error, WriteError) else error
+    return (first.strerror if isinstance(first, OSError) else None) or str(first)
 
 
 def _write(path: Path, blob: bytes) -> None:
@@ -69,8 +72,8 @@ def existing(path: str | os.PathLike[str]) -> Path:
     try:
         os.stat(found)
     except (OSError, ValueError) as error:
-        reason = "no such file or folder" if isinstance(error, FileNotFoundError) else _reason(error)
-        raise NotFoundError(f"{path}: {reason}") from error
+        why = "no such file or folder" if isinstance(error, FileNotFoundError) else reason(found, error)
+        raise NotFoundError(f"{path}: {why}") from error
     return found
 
 
@@ -81,7 +84,3 @@ def cache() -> Path:
         return (Path(base) if base else Path.home() / ".cache") / "piaccel"
     except RuntimeError:  # a user without a home: below a file nothing can be kept
         return Path(os.devnull)
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -12,7 +12,7 @@ from typing import Any
 
 from piaccel import bundles, files, formats, models, trial
 from piaccel.bundles import Bundle, Manifest, PreprocessTable, Variant, VariantTable
-from piaccel.errors import ModelError, OptionError, PiaccelError, UnavailableError
+from piaccel.errors import ModelError, OptionError, PiaccelError, UnavailableError, WriteError
 from piaccel.trial import Answered
 
 
@@ -141,6 +141,13 @@ def _variant_table(variant: Variant, answered: Answered, first: Answered) -> Var
 
 
 def _write(out: Path, manifest: Manifest, variants: Sequence[Variant], labels: tuple[str, ...] | None) -> None:
+    try:
+        _write_folder(out, manifest, variants, labels)
+    except OSError as error:
+        raise WriteError(f"{out} cannot be written: {files.reason(out, error)}") from error
+
+
+def _write_folder(out: Path, manifest: Manifest, variants: Sequence[Variant], labels: tuple[str, ...] | None) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
