@@ -49,7 +49,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         raise InputError(f"{path}: the file is empty, expected a picture")
     try:
         with chatter.quiet():
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise InputError(f"{path}: OpenCV cannot decode the picture: {error.err}") from error
     if image is None:
@@ -57,7 +57,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             f"{path}: not a picture, or a truncated one ({data.size} bytes)",
             hint="piaccel reads what OpenCV reads: JPEG, PNG, BMP, WebP, TIFF and others",
         )
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
+    return np.asarray(image, np.uint8)
 
 
 def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
