@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
+DEMO = Path(__file__).parents[1] / "demo"
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +15,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared (real models and pictures) is not beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The repository's own model (``bundle``) and pictures (``images``), for tests that any real model will do for."""
+    return DEMO
 
 
 @pytest.fixture(scope="session")

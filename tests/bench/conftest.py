@@ -47,11 +47,11 @@ def strange_backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny_model(shared: Path) -> Path:
-    """An ImageNet classifier that answers in a fraction of a millisecond."""
-    return shared / "models/imagenet/mobilenet_v1_0.25_128_quant.tflite"
+def tiny_model(demo: Path) -> Path:
+    """A classifier that answers in a fraction of a millisecond, as a bare file."""
+    return demo / "bundle/int8.tflite"
 
 
 @pytest.fixture
-def parrot(shared: Path) -> Path:
-    return shared / "images/parrot.jpg"
+def picture(demo: Path) -> Path:
+    return demo / "images/washer_good.jpg"

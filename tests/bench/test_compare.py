@@ -185,6 +185,18 @@ def test_each_unequal_condition_is_refused_by_name_and_can_be_allowed(group: str
         assert compare(old, new, allow=allow).allowed
 
 
+def test_other_weights_beside_the_same_graph_are_another_model(old: Report, again: Report) -> None:
+    variants = {name: {**each, "weights_sha256": "f" * 64} for name, each in again.model["variants"].items()}
+    with pytest.raises(ConditionsError, match="sha256 of weights of int8: unknown -> ffffffffffff…"):
+        compare(old, replace(again, model={**again.model, "variants": variants}))
+
+
+def test_another_input_size_is_another_model(old: Report, again: Report) -> None:
+    with pytest.raises(ConditionsError, match=r"overrides: unknown -> .'size'") as caught:
+        compare(old, _changed_conditions(again, overrides={"size": [96, 128]}))
+    assert caught.value.hint.endswith("--allow model")
+
+
 def test_every_unequal_condition_is_named_at_once(old: Report, again: Report) -> None:
     new = _changed_conditions(_changed_board(again, kernel="6.6.31", cores=2), seed=7)
     with pytest.raises(ConditionsError, match=r"cores: 4 -> 2; kernel: .*; seed: 0 -> 7") as caught:

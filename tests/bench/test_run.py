@@ -40,8 +40,8 @@ def test_backends_take_turns_and_each_repeat_is_kept(tiny_model: Path) -> None:
     assert not report.interrupted
 
 
-def test_a_report_survives_the_way_to_json_and_back(tiny_model: Path, parrot: Path) -> None:
-    report = quick(tiny_model, images=[parrot])
+def test_a_report_survives_the_way_to_json_and_back(tiny_model: Path, picture: Path) -> None:
+    report = quick(tiny_model, images=[picture])
     assert from_json(to_json(report)) == report
 
 
@@ -54,9 +54,9 @@ def test_a_backend_that_crashes_is_a_row_with_the_signal(tiny_model: Path, stran
 
 
 def test_a_fast_wrong_answer_is_marked_wrong_and_never_wins(
-    tiny_model: Path, parrot: Path, strange_backends: None
+    tiny_model: Path, picture: Path, strange_backends: None
 ) -> None:
-    report = quick(tiny_model, backends=["lies", "litert"], images=[parrot])
+    report = quick(tiny_model, backends=["lies", "litert"], images=[picture])
     rows = {row.backend: row for row in report.measurements}
     lies = rows["lies"]
     assert max(lies.repeats[0].latency_ns[:5]) < min(rows["litert"].repeats[0].latency_ns)
@@ -109,9 +109,15 @@ def test_the_server_scenario_reports_one_rate_for_all_repeats(tiny_model: Path) 
     assert row.server["latency_bound_ns"] == 5_000_000_000
 
 
-def test_the_conditions_say_what_was_fed(tiny_model: Path, parrot: Path) -> None:
+def test_the_conditions_say_what_was_fed(tiny_model: Path, picture: Path) -> None:
     assert Settings().conditions()["inputs"] == "3 made-up pictures of 640x480, seed 0"
-    assert Settings(images=(parrot,)).conditions()["inputs"] == "parrot.jpg"
+    assert Settings(images=(picture,)).conditions()["inputs"] == "washer_good.jpg"
+
+
+def test_the_conditions_hold_what_was_said_instead_of_the_manifest_as_json_does() -> None:
+    said = Settings(overrides={"size": (96, 128), "mean": None, "labels": Path("labels.txt")}).conditions()
+    assert said["overrides"] == {"size": [96, 128]}
+    assert "overrides" not in Settings(overrides={"mean": None}).conditions()
 
 
 def test_what_is_wrong_with_the_request_is_said_before_anything_runs(tiny_model: Path, tmp_path: Path) -> None:
@@ -134,8 +140,8 @@ def test_what_is_wrong_with_the_request_is_said_before_anything_runs(tiny_model:
             quick(tiny_model, duration_s=seconds)
 
 
-def test_the_sensors_cover_the_end_to_end_part_too(tiny_model: Path, parrot: Path, tmp_path: Path) -> None:
+def test_the_sensors_cover_the_end_to_end_part_too(tiny_model: Path, picture: Path, tmp_path: Path) -> None:
     board = FakeBoard(tmp_path / "pi", "pi5", os="trixie")
-    report = quick(tiny_model, root=board.root, images=[parrot], duration_s=1.0)
+    report = quick(tiny_model, root=board.root, images=[picture], duration_s=1.0)
     repeat = report.measurements[0].repeats[0]
     assert repeat.series[0].at_ns[-1] > repeat.started_ns + repeat.duration_ns

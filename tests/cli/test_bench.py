@@ -13,18 +13,18 @@ QUICK = ["--backend", "litert", "--threads", "1", "--duration", "0.05", "--repea
 
 
 @pytest.fixture
-def model(shared: Path) -> str:
-    return str(shared / "models/imagenet/mobilenet_v1_0.25_128_quant.tflite")
+def model(demo: Path) -> str:
+    return str(demo / "bundle/int8.tflite")
 
 
 def test_the_table_the_conclusion_and_the_notes_are_printed(
-    model: str, shared: Path, capsys: pytest.CaptureFixture[str]
+    model: str, demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = shared / "images/parrot.jpg"
+    picture = demo / "images/washer_good.jpg"
     assert main(["bench", model, *QUICK, "--image", str(picture)]) == 0
     printed = capsys.readouterr().out
     lines = printed.splitlines()
-    assert lines[0] == "mobilenet_v1_0.25_128_quant, single-stream, 1 thread, 1 repeat of 0.05 s, inputs: parrot.jpg"
+    assert lines[0] == "int8, single-stream, 1 thread, 1 repeat of 0.05 s, inputs: washer_good.jpg"
     for word in ("p50 ms", "p99 ms", "FPS", "RSS MB", "cores", "verdict", "decode", "postprocess"):
         assert word in printed
     assert "  reference  " in printed
@@ -91,7 +91,9 @@ def test_the_page_names_every_option_and_the_thresholds_as_they_are() -> None:
     for scenario in scenarios.METRIC:
         assert f"| `{scenario}` |" in page
     tight, loose = agreement.TIGHT, agreement.LOOSE
-    assert f"| {tight.cosine:g} | {loose.cosine:g}" in page
+    assert f"| cosine at least | {tight.cosine:g}, unless boxes were found: they decide | {loose.cosine:g}," in page
+    assert f"covers {agreement.VISIBLE:.0%} of".replace("%", " %") in page
+    assert f"intersection over union of | {tight.overlap:g} | {loose.overlap:g} |" in page
     assert f"| {tight.tie:g} | {loose.tie:g} |" in page
     assert f"| {tight.overlap:g} | {loose.overlap:g} |" in page
     assert f"| {tight.share:.0%} | {loose.share:.0%} |".replace("%", " %") in page

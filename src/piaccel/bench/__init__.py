@@ -119,7 +119,7 @@ class Report:
     """Fingerprint: board, OS, kernel, page size, governor, Python and runtime versions."""
     conditions: dict[str, Any]
     """What was asked for: scenario, metric, duration_s, repeats, min_queries, threads, images, inputs (in words), seed,
-    latency_bound_ms."""
+    latency_bound_ms, and overrides (what was said instead of the manifest) where there are some."""
     measurements: list[Measurement]
     reference: str = ""
     """backend and variant whose outputs the others were compared with, as "backend/variant"."""

@@ -23,7 +23,7 @@ CONDITIONS = {
     "kernel": "the kernel's release",
     "page-size": "the kernel's page size",
     "governor": "the CPU frequency governor",
-    "model": "the model's name and the sha256 of each variant compared",
+    "model": "the model's name, the sha256 of each variant compared, and what was said of it instead of the manifest",
     "image": "the pictures, or the seed of the made-up ones",
     "options": "the backends' options",
     "durations": "duration and number of queries asked for",
@@ -49,6 +49,7 @@ _CONDITION_GROUPS = {
     "duration_s": "durations",
     "min_queries": "durations",
     "latency_bound_ms": "latency-bound",
+    "overrides": "model",
 }
 
 
@@ -215,9 +216,10 @@ def _unequal(old: Report, new: Report, rows: list[tuple[Measurement, Measurement
     if old.model.get("name") != new.model.get("name"):
         yield Unequal("model", "model", old.model.get("name"), new.model.get("name"))
     for before, after in rows:
-        sums = _sha256(old, before.variant), _sha256(new, after.variant)
-        if sums[0] != sums[1]:
-            yield Unequal("model", f"sha256 of {after.variant}", *sums)
+        for name, one, other in _differing(_variant(old, before.variant), _variant(new, after.variant)):
+            if name in ("sha256", "weights_sha256"):
+                what = "weights of " if name == "weights_sha256" else ""
+                yield Unequal("model", f"sha256 of {what}{after.variant}", one, other)
         for name in before.options.keys() & after.options.keys():  # a newer version may have more options
             if before.options[name] != after.options[name]:
                 yield Unequal("options", f"{after.backend} {name}", before.options[name], after.options[name])
@@ -244,10 +246,9 @@ def _differing(old: object, new: object) -> Iterator[tuple[str, Any, Any]]:
             yield name, before.get(name), after.get(name)
 
 
-def _sha256(report: Report, variant: str) -> Any:
+def _variant(report: Report, name: str) -> object:
     variants = report.model.get("variants")
-    found = variants.get(variant) if isinstance(variants, Mapping) else None
-    return found.get("sha256") if isinstance(found, Mapping) else None
+    return variants.get(name) if isinstance(variants, Mapping) else None
 
 
 def _by_key(report: Report) -> dict[tuple[object, ...], Measurement]:

@@ -77,6 +77,11 @@ class Settings:
         return f"{COUNT} made-up pictures of {SIZE[1]}x{SIZE[0]}, seed {self.seed}"
 
     def conditions(self) -> dict[str, Any]:
+        changing = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.overrides.items()
+            if value is not None and name not in ("labels", "task_options")  # they change no speed and no output
+        }
         return {
             "scenario": self.scenario,
             "metric": METRIC[self.scenario],
@@ -87,6 +92,7 @@ class Settings:
             "inputs": self.inputs,
             "seed": self.seed,
             "latency_bound_ms": self.latency_bound_ms,
+            **({"overrides": changing} if changing else {}),
         }
 
 
