@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -93,6 +94,15 @@ def test_a_folder_gives_its_pictures_by_name_and_nothing_else(tmp_path: Path) ->
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pictures in this folder"):
         find_images([tmp_path])
+
+
+def test_a_picture_may_come_through_a_pipe(tmp_path: Path) -> None:
+    write_image(tmp_path / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    reader, writer = os.pipe()
+    os.write(writer, (tmp_path / "red.png").read_bytes())
+    os.close(writer)
+    assert read_image(f"/dev/fd/{reader}")[0, 0].tolist() == [255, 0, 0]
+    os.close(reader)
 
 
 def test_a_missing_picture_is_named_before_any_is_read(tmp_path: Path) -> None:

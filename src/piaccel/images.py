@@ -40,11 +40,11 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
     path = Path(path)
     try:
-        data = np.fromfile(path, np.uint8)  # not cv2.imread, which says None to every error
+        data = np.frombuffer(path.read_bytes(), np.uint8)  # not cv2.imread, which says None to every error
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{path}: cannot be read: {files.reason(path, error)}") from error
     if not data.size:
         raise InputError(f"{path}: the file is empty, expected a picture")
     try:
