@@ -23,7 +23,7 @@ from piaccel.bench import report as reports
 from piaccel.bench.conclusion import cost, ranking
 from piaccel.bench.environment import usable_cores
 from piaccel.bench.plan import Candidate, Plan
-from piaccel.bench.run import Progress, Settings, Sitting
+from piaccel.bench.run import Progress, Reference, Settings, Sitting
 from piaccel.bench.statistics import summary
 from piaccel.bundles import Bundle
 from piaccel.errors import ModelError, PiaccelError, UnavailableError
@@ -164,20 +164,27 @@ def _measure(
         raise UnavailableError(f"{bundle.path}: {candidate.backend} cannot run it: {reason}", hint=candidate.hint)
     described = board.detect(root).fingerprint()
 
-    def sit(candidates: Sequence[Candidate], settings: Settings) -> Report:
+    def sit(candidates: Sequence[Candidate], settings: Settings, reference: Reference | None = None) -> Sitting:
         narrowed = replace(plan, candidates=tuple(candidates))
-        sitting = Sitting(narrowed, replace(settings, overrides=overrides), sensors=sensors.find(root), board=described)
+        sitting = Sitting(
+            narrowed,
+            replace(settings, overrides=overrides),
+            sensors=sensors.find(root),
+            board=described,
+            reference=reference,
+        )
         for step in sitting.steps():
             if progress is not None:
                 progress(step)
-        return sitting.report()
+        return sitting
 
-    first = sit(plan.candidates, FIRST)
+    opening = sit(plan.candidates, FIRST)
+    first = opening.report()
     promising = _promising(first)
     if not promising:
         raise _nobody(bundle, first)
     finalists = _again(plan, promising, cores if threads is None else None)
-    second = sit(finalists, SECOND)
+    second = sit(finalists, SECOND, opening.reference).report()
     best = next((row for row in ranking(second.measurements) if _agrees(row)), None)
     if best is None:
         raise _nobody(bundle, second)

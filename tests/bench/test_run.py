@@ -12,8 +12,10 @@ import pytest
 
 from piaccel.bench import Report
 from piaccel.bench.conclusion import sentence, winner
+from piaccel.bench.plan import make
 from piaccel.bench.report import from_json, to_json
-from piaccel.bench.run import Progress, Settings, benchmark
+from piaccel.bench.run import Progress, Settings, Sitting, benchmark
+from piaccel.bundles import Bundle
 from piaccel.errors import InputError, NotFoundError, OptionError
 from piaccel.testing.fake_board import FakeBoard
 
@@ -145,3 +147,17 @@ def test_the_sensors_cover_the_end_to_end_part_too(tiny_model: Path, picture: Pa
     report = quick(tiny_model, root=board.root, images=[picture], duration_s=1.0)
     repeat = report.measurements[0].repeats[0]
     assert repeat.series[0].at_ns[-1] > repeat.started_ns + repeat.duration_ns
+
+
+def test_a_second_sitting_does_not_ask_the_reference_again(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make(Bundle.open(tiny_model), ["litert"], threads=[1])
+    settings = Settings(duration_s=0.05, repeats=1)
+    first = Sitting(plan, settings)
+    assert next(iter([step.text for step in first.steps()])) == "asking the reference"
+    monkeypatch.setattr("piaccel.isolation.call", None)  # it would be asked with this
+    second = Sitting(plan, settings, reference=first.reference)
+    list(second.steps())
+    assert second.report().reference == first.report().reference
+    agreement = second.report().measurements[0].agreement
+    assert agreement is not None
+    assert agreement.agrees

@@ -97,6 +97,14 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Whose answers the others are compared with."""
+
+    candidate: Candidate
+    answers: list[Answer]
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a sitting has come."""
 
@@ -116,10 +124,19 @@ class _Row:
 
 
 class Sitting:
-    """One run of the benchmark. Go through ``steps``; ``report`` tells what was finished, at any time."""
+    """One run of the benchmark. Go through ``steps``; ``report`` tells what was finished, at any time.
+
+    ``reference`` is that of an earlier sitting with the same pictures, None where nobody was asked yet or answered.
+    """
 
     def __init__(
-        self, plan: Plan, settings: Settings, *, sensors: Iterable[Sensor] = (), board: Mapping[str, Any] | None = None
+        self,
+        plan: Plan,
+        settings: Settings,
+        *,
+        sensors: Iterable[Sensor] = (),
+        board: Mapping[str, Any] | None = None,
+        reference: Reference | None = None,
     ) -> None:
         self.plan = plan
         self.settings = settings
@@ -128,15 +145,16 @@ class Sitting:
         self._model = describe(plan.bundle, plan.precisions)
         self._environment = fingerprint(board or {}, plan.versions)
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
-        self._reference: tuple[Candidate, list[Answer]] | None = None
+        self.reference = reference
         self._finished = False
 
     def steps(self) -> Iterator[Progress]:
         """Measure; yield before each phase. What goes wrong with one candidate is kept as its row's error."""
         total = 1 + len(self._rows) * self.settings.repeats
         with self._monitor:
-            yield Progress(0, total, "asking the reference")
-            self._ask_reference()
+            yield Progress(0, total, "asking the reference" if self.reference is None else "measuring again")
+            if self.reference is None:
+                self.reference = self._ask_reference()
             done = 1
             for repeat in range(self.settings.repeats):  # A B C A B C: what drifts, drifts for all
                 for row in self._rows:
@@ -164,13 +182,13 @@ class Sitting:
             environment=self._environment,
             conditions={**self.settings.conditions(), "threads": sorted({row.candidate.threads for row in self._rows})},
             measurements=[replace(row, verdict=judge(row, expected)) for row in rows],
-            reference=self._reference[0].name if self._reference else "",
+            reference=self.reference.candidate.name if self.reference else "",
             created=self._created,
             interrupted=not self._finished,
         )
 
-    def _ask_reference(self) -> None:
-        """Take the first of the possible references that answers, with numbers."""
+    def _ask_reference(self) -> Reference | None:
+        """Return the first of the possible references that answers, with numbers."""
         for candidate in self.plan.references:
             job = replace(self._job(candidate), answer=True)
             try:
@@ -178,8 +196,8 @@ class Sitting:
             except PiaccelError:  # it will show up as a row's error if it was asked for; the next may do
                 continue
             if agreements.is_finite(answers):
-                self._reference = candidate, answers
-                return
+                return Reference(candidate, answers)
+        return None
 
     def _repeat(self, row: _Row, first: bool) -> Iterator[str]:
         job = replace(self._job(row.candidate), answer=first)
@@ -200,10 +218,9 @@ class Sitting:
         end = start + done.repeat.duration_ns + sum(map(sum, done.repeat.stages_ns.values()))
         series = self._monitor.between(start, end)
         row.done.append(replace(done, repeat=replace(done.repeat, started_ns=start, series=series), answers=[]))
-        if done.answers and self._reference is not None:
-            candidate, answers = self._reference
-            bounds = agreements.bounds_for(candidate.precision, row.candidate.precision)
-            row.agreement = agreements.compare(answers, done.answers, bounds)
+        if done.answers and self.reference is not None:
+            bounds = agreements.bounds_for(self.reference.candidate.precision, row.candidate.precision)
+            row.agreement = agreements.compare(self.reference.answers, done.answers, bounds)
 
     def _job(self, candidate: Candidate) -> Job:
         bound = self.settings.latency_bound_ms
