@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from piaccel.bench import Agreement
 from piaccel.bench.measure import Answer
+from piaccel.tasks import Detections
 from piaccel.tensors import Array
 
 FLOAT32 = ("fp32", "float32", "f32")
@@ -78,7 +79,7 @@ def _numbers_decide(reference: Sequence[Answer], bounds: Bounds) -> bool:
 
     Not where boxes were found again: a graph that ends in a suppression of its own may give them in another order.
     """
-    boxes = any(answer.result.kind == "detection" and len(answer.result) for answer in reference)
+    boxes = any(isinstance(answer.result, Detections) and len(answer.result) for answer in reference)
     return _is_classification(reference) or (bounds is TIGHT and not boxes)
 
 
