@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from piaccel.bench import Agreement, Measurement, Report, Verdict
-from piaccel.bench.conclusion import ranking, sentence, winner
+from piaccel.bench.conclusion import in_order, ranking, sentence, winner
 from tests.bench import reports
 
 MS = 1_000_000
@@ -51,6 +51,21 @@ def test_an_invalid_or_wrong_row_never_wins_and_is_named() -> None:
 def test_a_lead_within_the_noise_is_not_called_one() -> None:
     found = report(row("litert", 10.0, seed=1), row("ncnn", 10.05, seed=2))
     assert "not distinguishable from" in sentence(found)
+
+
+def test_a_single_repeat_is_neither_equal_nor_sure() -> None:
+    rows = [row("litert", 10.0), row("ncnn", 50.0)]
+    said = sentence(report(*(replace(each, repeats=each.repeats[:1]) for each in rows)))
+    assert "not distinguishable" not in said
+    assert "times as fast as ncnn" in said
+    assert said.endswith(", as far as a single repeat can tell.")
+
+
+def test_rows_that_may_not_win_stand_below_those_that_may_and_what_failed_last() -> None:
+    hot = row("ncnn", 5.0, verdict=Verdict(False, ("hot: 85 °C",)))
+    failed = Measurement("opencv", None, "fp32", "fp32", 4, "single-stream", error="cannot open it")
+    found = in_order(report(failed, hot, row("openvino", 20.0), row("litert", 10.0)))
+    assert [each.backend for each in found] == ["litert", "openvino", "ncnn", "opencv"]
 
 
 def test_with_no_valid_row_the_reasons_are_told_instead() -> None:

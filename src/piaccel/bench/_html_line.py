@@ -58,13 +58,11 @@ class Line:
 
 
 def lines_of(report: Report) -> list[Line]:
-    """The rows that may be called fastest, fastest first; then those that may not; then those not measured."""
-    ranked = conclusion.ranking(report.measurements)
+    """All rows in the order of ``conclusion.in_order``."""
     best = conclusion.winner(report)
-    unranked = [row for row in report.measurements if not any(row is other for other in ranked)]
-    ordered = sorted(ranked, key=lambda row: not conclusion.may_win(row)) + unranked
     return [
-        Line(row, conclusion.label(row, report), None if row.error else summary(row), row is best) for row in ordered
+        Line(row, conclusion.label(row, report), None if row.error else summary(row), row is best)
+        for row in conclusion.in_order(report)
     ]
 
 

@@ -15,7 +15,15 @@ def winner(report: Report) -> Measurement | None:
     return next((row for row in ranked if may_win(row)), None)
 
 
+def in_order(report: Report) -> list[Measurement]:
+    """Return all rows as they are shown: those that may win, fastest first; then those that may not; then the rest."""
+    ranked = ranking(report.measurements)
+    rest = [row for row in report.measurements if not any(row is other for other in ranked)]
+    return sorted(ranked, key=lambda row: not may_win(row)) + rest
+
+
 def may_win(row: Measurement) -> bool:
+    """Whether a row is valid and gives the reference's answer."""
     return row.verdict.valid and row.agreement is not None and row.agreement.agrees
 
 
@@ -53,7 +61,8 @@ def sentence(report: Report) -> str:
         text += f", {_lead(best, others[0], report)}"
         equal = [row for row in others[1:] if _same(best, row)]
         if equal:
-            text += f"; not distinguishable from {' and '.join(label(row, report) for row in equal)} either"
+            either = " either" if _same(best, others[0]) else ""
+            text += f"; not distinguishable from {' and '.join(label(row, report) for row in equal)}{either}"
     return text + "." + _faster_but(best, report)
 
 
@@ -84,13 +93,15 @@ def _lead(best: Measurement, second: Measurement, report: Report) -> str:
     ours, theirs = cost(best), cost(second)
     assert ours is not None
     assert theirs is not None
-    return f"{theirs / ours:.2g} times as fast as {label(second, report)} ({_speed(second)})"
+    alone = min(len(best.repeats), len(second.repeats)) < 2
+    doubt = ", as far as a single repeat can tell" if alone else ""
+    return f"{theirs / ours:.3g} times as fast as {label(second, report)} ({_speed(second)}){doubt}"
 
 
 def _same(best: Measurement, other: Measurement) -> bool:
-    """Whether both could be equally fast for all that was measured."""
+    """Whether both could be equally fast for all that was measured; a single repeat says nothing of it."""
     found = difference(best, other)
-    return found is not None and not found.significant
+    return found is not None and found.interval is not None and not found.significant
 
 
 def _faster_but(best: Measurement, report: Report) -> str:

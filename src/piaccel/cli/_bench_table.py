@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from piaccel.bench import STAGES, Measurement, Report
-from piaccel.bench.conclusion import ranking, sentence, winner
+from piaccel.bench.conclusion import in_order, sentence, winner
 from piaccel.bench.statistics import Distribution, Summary, summary
 
 Measured = list[tuple[Measurement, Summary]]
@@ -18,9 +18,8 @@ _WANTED = {"temperature_c": "temperature", "clock_hz": "clock", "throttled": "th
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the rows, fastest first, what is wrong with them, the conclusion, and what the reader should know."""
-    rows = ranking(report.measurements)
-    rows += [row for row in report.measurements if row not in rows and row.repeats]
+    """Print the rows, what is wrong with them, the conclusion, and what the reader should know."""
+    rows = [row for row in in_order(report) if row.repeats]
     conditions = report.conditions
     threads = "" if _several(report, "threads") else f"{_plural(report.measurements[0].threads, 'thread')}, "
     console.print(
@@ -31,8 +30,9 @@ def show(report: Report, console: Console) -> None:
     if rows:
         measured = [(row, numbers) for row in rows if (numbers := summary(row)) is not None]
         for table in (_speeds, _costs, _stages):
-            console.print()
-            console.print(table(report, measured))
+            if table is not _stages or any(numbers.stages for _, numbers in measured):
+                console.print()
+                console.print(table(report, measured))
     for line in _remarks(report, rows):
         console.print(line)
     console.print(f"\n[bold]{escape(sentence(report))}[/bold]")
@@ -58,7 +58,8 @@ def _costs(report: Report, rows: Measured) -> Table:
     """How right, and what it takes."""
     table = _table(report)
     accurate = any(_accuracy(report, row) is not None for row, _ in rows)
-    hot = any(_hottest(row) is not None for row, _ in rows)
+    hot = any(_readings(row, "temperature_c") for row, _ in rows)
+    clocked = any(_readings(row, "clock_hz") for row, _ in rows)
     table.add_column("cos, max error")
     names = [
         *(["accuracy"] if accurate else []),
@@ -67,27 +68,28 @@ def _costs(report: Report, rows: Measured) -> Table:
         "RSS MB",
         "cores",
         *(["°C max"] if hot else []),
+        *(["MHz min"] if clocked else []),
     ]
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for row, numbers in rows:
-        accuracy, hottest = _accuracy(report, row), _hottest(row)
+        accuracy = _accuracy(report, row)
+        degrees, clocks = _readings(row, "temperature_c"), _readings(row, "clock_hz")
         cells = {
             "accuracy": "-" if accuracy is None else f"{accuracy:.3f}",
             "load ms": f"{numbers.load_ms:.0f}",
             "first ms": _ms(numbers.first_ms),
             "RSS MB": "-" if numbers.rss_peak_bytes is None else f"{numbers.rss_peak_bytes / 1e6:.0f}",
             "cores": "-" if numbers.cpu_cores is None else f"{numbers.cpu_cores:.1f}",
-            "°C max": "-" if hottest is None else f"{hottest:.0f}",
+            "°C max": f"{max(degrees):.0f}" if degrees else "-",
+            "MHz min": f"{min(clocks) / 1e6:.0f}" if clocks else "-",
         }
         table.add_row(*_identity(report, row), _agreement(report, row), *(cells[name] for name in names))
     return table
 
 
-def _stages(report: Report, rows: Measured) -> Table | str:
+def _stages(report: Report, rows: Measured) -> Table:
     """With a picture, each stage from the file to the result: medians in ms."""
-    if not any(numbers.stages for _, numbers in rows):
-        return ""
     table = _table(report)
     for name in (*STAGES, "all", "p99", "FPS"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -192,9 +194,10 @@ def _accuracy(report: Report, row: Measurement) -> float | None:
     return accuracy
 
 
-def _hottest(row: Measurement) -> float | None:
-    values = (series.values for repeat in row.repeats for series in repeat.series if series.name == "temperature_c")
-    return max((value for each in values for value in each if value is not None), default=None)
+def _readings(row: Measurement, name: str) -> list[float]:
+    """What a sensor said through all repeats."""
+    found = (series.values for repeat in row.repeats for series in repeat.series if series.name == name)
+    return [value for values in found for value in values if value is not None]
 
 
 def _median(distribution: Distribution | None) -> str:

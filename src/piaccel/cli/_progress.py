@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from piaccel.bench.run import Progress as Step
 
+_NARROW = 80
+
 
 @contextmanager
 def progress(before: str) -> Iterator[Callable[[Step], None] | None]:
@@ -19,13 +21,24 @@ def progress(before: str) -> Iterator[Callable[[Step], None] | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    columns = (BarColumn(24), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task(before, total=None)
+    console = Console(stderr=True)
+    whole, rest = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    columns = (
+        BarColumn(10 if console.width < _NARROW else 24),
+        TimeRemainingColumn(compact=True, table_column=whole),
+        TextColumn("{task.fields[left]}", table_column=whole),
+        TextColumn("{task.description}", table_column=rest),
+    )
+    with Progress(*columns, console=console, transient=True, expand=True, speed_estimate_period=600) as bar:
+        shown = bar.add_task(before, total=None, left="")
 
         def tell(step: Step) -> None:
-            bar.update(shown, completed=step.done, total=step.total, description=step.text)
+            if step.done == 0:  # a sitting begins, the only one or auto's next
+                bar.reset(shown, total=step.total)
+            bar.update(shown, completed=step.done, description=escape(step.text), left="left")
 
         yield tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,18 +55,16 @@ def bench(
 
     Example: piaccel bench demo/bundle --image demo/images/good.jpg --threads 1,2 --html report.html
     """
-    for target in (json, html):
-        if target is not None and target.is_dir():
-            raise OptionError(f"{target} is a folder, the report is a file")
+    _check_targets(json, html)
     given = options.overrides(task, labels, size, mean, std, colour, resize)
-    counts = _counts(threads) if threads else None
+    counts = None if threads is None else _counts(threads)
     if cached:
         report = _remembered(model, variant, counts, option, root, given)
     else:
         report = _measure(
             model,
-            backends=None if backend == "all" else _names(backend),
-            variants=_names(variant) if variant else None,
+            backends=None if backend == "all" else _names("--backend", backend),
+            variants=None if variant is None else _names("--variant", variant),
             threads=counts,
             scenario=scenario,
             images=image,
@@ -76,12 +75,28 @@ def bench(
             root=root,
             **given,
         )
-    _write(report, json, html)
-    _show(report)
+    try:
+        _write(report, json, html)
+    finally:  # what was measured for minutes is shown, whatever becomes of the files
+        _show(report)
     if report.interrupted:
         raise typer.Exit(130)
     if not any(row.repeats for row in report.measurements):
         raise typer.Exit(1)
+
+
+def _check_targets(json: Path | None, html: Path | None) -> None:
+    """Raise OptionError for what could not be written, before anything is measured."""
+    for target in (json, html):
+        if target is None:
+            continue
+        if target.is_dir():
+            raise OptionError(f"{target} is a folder, the report is a file")
+        folder = next(each for each in target.absolute().parents if each.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise OptionError(f"{target} cannot be written: {folder} takes no files from this user")
+    if json is not None and html is not None and json.absolute() == html.absolute():
+        raise OptionError(f"--json and --html both name {json}", hint="give each report a file of its own")
 
 
 def _measure(model: Path, **arguments: Any) -> Report:
@@ -117,14 +132,13 @@ def _remembered(
 
 def _write(report: Report, json: Path | None, html: Path | None) -> None:
     if json is not None:
-        from piaccel.bench.report import write
+        from piaccel.bench import report as data
 
-        write(report, json)
+        data.write(report, json)
     if html is not None:
-        from piaccel.bench.html import render
-        from piaccel.files import write_atomic
+        from piaccel.bench import html as page
 
-        write_atomic(html, render(report))
+        page.write(report, html)
     for path in (json, html):
         if path is not None:
             typer.echo(f"wrote {path}", err=True)
@@ -141,12 +155,15 @@ def _show(report: Report) -> None:
     table.show(report, console)
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(option: str, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise OptionError(f"{option} {text!r} names nothing")
+    return names
 
 
 def _counts(text: str) -> list[int]:
-    names = _names(text)
-    if not names or not all(name.isdecimal() for name in names):
+    names = _names("--threads", text)
+    if not all(name.isdecimal() for name in names):
         raise OptionError(f"--threads {text!r} is not a list of numbers", hint="write it as --threads 1,2,4")
     return [int(name) for name in names]
