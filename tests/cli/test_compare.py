@@ -120,3 +120,11 @@ def test_names_with_markup_are_printed_as_they_are(tmp_path: Path, capsys: pytes
     odd = _written(tmp_path, "odd.json", replace(made, measurements=rows))
     assert main(["compare", odd, odd]) == 0
     assert "[red]v[/red]" in capsys.readouterr().out
+
+
+def test_a_pipe_gets_rows_that_do_not_wrap(
+    old: str, again: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    main(["compare", old, again])
+    assert sum(line.endswith("no difference") for line in capsys.readouterr().out.splitlines()) == 3

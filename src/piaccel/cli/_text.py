@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from piaccel.errors import OptionError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WIDE = 160
+
 
 def printable(text: str) -> str:
     """Return text from a file or a path in one line, without what a terminal would take as a command."""
     return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def wide_console() -> Console:
+    """Return a console for tables: as wide as the terminal, and wide in a file or a pipe, which have no edge."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=max(console.width, _WIDE))
 
 
 def print_json(document: Any) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from piaccel.cli import _options as options
 from piaccel.cli._progress import progress
+from piaccel.cli._text import wide_console
 from piaccel.errors import OptionError, UnavailableError
 
 if TYPE_CHECKING:
@@ -145,14 +146,9 @@ def _write(report: Report, json: Path | None, html: Path | None) -> None:
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
-
     from piaccel.cli import _bench_table as table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 160))  # a file or a pipe has no edge to wrap at
-    table.show(report, console)
+    table.show(report, wide_console())
 
 
 def _names(option: str, text: str) -> list[str]:

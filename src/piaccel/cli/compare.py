@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piaccel.cli import _options as options
-from piaccel.cli._text import print_json
+from piaccel.cli._text import print_json, wide_console
 from piaccel.errors import ConditionsError, OptionError
 
 if TYPE_CHECKING:
@@ -65,17 +65,16 @@ def _share(text: str) -> float:
 
 
 def _print(found: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = wide_console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("backend", "variant"):
         table.add_column(heading, overflow="fold")
     for heading in ("threads", "old ms", "new ms", "change", "95 % interval"):
         table.add_column(heading, justify="right")
-    table.add_column("outcome")
+    table.add_column("outcome", no_wrap=True)
     scenarios = {row.scenario for row in found.rows}
     if len(scenarios) > 1:
         table.add_column("scenario")
