@@ -16,7 +16,7 @@ def test_every_backend_that_opens_the_file_is_a_candidate_for_each_thread_count(
     made = plan.make(Bundle.open(tiny_model), ["litert"], threads=[1, 2, 1])
     assert [(each.backend, each.threads) for each in made.candidates] == [("litert", 1), ("litert", 2)]
     assert made.candidates[0].version
-    assert made.candidates[0].precision == "uint8"
+    assert made.candidates[0].precision == "int8"
     assert made.versions["litert"] == made.candidates[0].version
 
 
