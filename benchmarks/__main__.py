@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import Row
@@ -16,7 +17,12 @@ NAMES = ("session", "predict", "startup", "peers", "auto")
 RESULTS = Path(__file__).parent / "results"
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure piaccel's own cost.")
+    parser.add_argument("names", metavar="NAME", nargs="*", help=f"{', '.join(NAMES)}; all when not given")
+    names = parser.parse_args(arguments).names
+    if unknown := [name for name in names if name not in NAMES]:
+        parser.error(f"no question is called {unknown[0]!r}: choose from {', '.join(NAMES)}")
     rows: list[Row] = []
     for name in names or NAMES:
         print(f"{name} ...", file=sys.stderr, flush=True)
@@ -29,7 +35,7 @@ def main(names: list[str]) -> int:
 
 
 def render(rows: list[Row]) -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("piaccel", "ai-edge-litert", "openvino", "numpy"))
+    packages = ", ".join(f"{name} {_version(name)}" for name in ("piaccel", "ai-edge-litert", "openvino", "numpy"))
     lines = [
         f"# piaccel's own cost, {datetime.now(UTC):%Y-%m-%d}",
         "",
@@ -44,6 +50,13 @@ def render(rows: list[Row]) -> str:
         met = {True: "yes", False: "**no**", None: ""}[row.met]
         lines.append(f"| {row.question} | {row.value} | {row.bar} | {met} |")
     return "\n".join(lines) + "\n"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 if __name__ == "__main__":
