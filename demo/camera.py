@@ -26,12 +26,25 @@ def dirt(scene: Scene, picture: Floats, rng: Generator) -> Floats:
             4,
         )
     for _ in range(int(rng.integers(0, 4))):
-        spot, heading, bend = rng.uniform(0, 1, 2), rng.uniform(0, 2 * math.pi), rng.uniform(-2.5, 2.5)
+        spot, heading, bend = (
+            rng.uniform(0, 1, 2),
+            rng.uniform(0, 2 * math.pi),
+            rng.uniform(-2.5, 2.5),
+        )
         course = heading + bend * np.linspace(0, 1, 6)
-        way = spot + np.cumsum(np.column_stack([np.cos(course), np.sin(course)]) * rng.uniform(0.004, 0.012), axis=0)
+        way = spot + np.cumsum(
+            np.column_stack([np.cos(course), np.sin(course)]) * rng.uniform(0.004, 0.012),
+            axis=0,
+        )
         thin = max(1, round(0.004 * scene.side))
         cv2.polylines(
-            layer, [np.round(way * fixed).astype(np.int32)], False, int(rng.integers(80, 255)), thin, cv2.LINE_AA, 4
+            layer,
+            [np.round(way * fixed).astype(np.int32)],
+            False,
+            int(rng.integers(80, 255)),
+            thin,
+            cv2.LINE_AA,
+            4,
         )
     dust = layer.astype(np.float32)[..., None] / 255
     picture = picture * (1 - dust) + dust * np.float32(rng.uniform(0.05, 0.8))
@@ -45,7 +58,11 @@ def dirt(scene: Scene, picture: Floats, rng: Generator) -> Floats:
 
 def _spot(scene: Scene, rng: Generator, least: float, most: float) -> Floats:
     """A soft ellipse somewhere in the picture, 0 to 1."""
-    (a, b), (wide, high), turn = rng.uniform(0.1, 0.9, 2), rng.uniform(least, most, 2), rng.uniform(0, math.pi)
+    (a, b), (wide, high), turn = (
+        rng.uniform(0.1, 0.9, 2),
+        rng.uniform(least, most, 2),
+        rng.uniform(0, math.pi),
+    )
     p = np.float32(math.cos(turn)) * (scene.u - np.float32(a)) + np.float32(math.sin(turn)) * (scene.v - np.float32(b))
     q = np.float32(math.cos(turn)) * (scene.v - np.float32(b)) - np.float32(math.sin(turn)) * (scene.u - np.float32(a))
     return np.exp(-((p / np.float32(wide)) ** 2) - (q / np.float32(high)) ** 2)

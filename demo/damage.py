@@ -13,7 +13,7 @@ from shapes import Blank
 def chip(scene: Scene, blank: Blank, rng: Generator) -> tuple[Blank, Floats]:
     """Break a piece out of the outer edge; also gives the freshly broken metal around it, 0 to 1."""
     angle = rng.uniform(0, 2 * math.pi)
-    bite = rng.uniform(0.11, 0.27)
+    bite = rng.uniform(*blank.bite)
     steps = np.linspace(0.7, 1.0, 61)
     ray = np.column_stack([steps * math.cos(angle), steps * math.sin(angle)])
     column, row = (np.clip(scene.pixels(ray) // 16, 0, scene.side - 1)).T
@@ -44,7 +44,7 @@ def scratches(scene: Scene, metal: Mask, rng: Generator) -> Floats:
 
 def _stroke(scene: Scene, rng: Generator) -> Floats:
     length = rng.uniform(0.4, 1.3)
-    width = rng.uniform(0.020, 0.046)
+    width = rng.uniform(0.026, 0.085)
     heading, bend = rng.uniform(0, 2 * math.pi), rng.uniform(-0.9, 0.9)
     distance, bearing = rng.uniform(0.4, 0.95), rng.uniform(0, 2 * math.pi)
     along = np.linspace(-0.5, 0.5, 9)
@@ -58,6 +58,12 @@ def _stroke(scene: Scene, rng: Generator) -> Floats:
         # Thin at both ends, as a tool leaves it.
         taper = 0.5 + 0.5 * math.sin(math.pi * (number + 0.5) / 8)
         cv2.polylines(
-            canvas, [points[number : number + 2]], False, 255, max(1, round(thickness * taper)), cv2.LINE_AA, 4
+            canvas,
+            [points[number : number + 2]],
+            False,
+            255,
+            max(1, round(thickness * taper)),
+            cv2.LINE_AA,
+            4,
         )
     return np.asarray(canvas.astype(np.float32) / 255)

@@ -62,7 +62,13 @@ def bundle(
     int8_onnx(out / "fp32.onnx", few, out / "int8.onnx")
     fp32_ncnn(deployed, out / "fp32.ncnn.param", out / "fp32.ncnn.bin")
     variants = ""
-    for name in ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx", "fp32.ncnn.param"):
+    for name in (
+        "fp32.tflite",
+        "int8.tflite",
+        "fp32.onnx",
+        "int8.onnx",
+        "fp32.ncnn.param",
+    ):
         precision, family = name.split(".")[:2]
         right = measure.accuracy(measure.open_variant(out / name), test, labels)
         print(f"{name:16s} {right:.4f}", flush=True)

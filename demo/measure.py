@@ -45,7 +45,10 @@ def _litert(file: Path) -> Run:
 
     interpreter = Interpreter(str(file), num_threads=1)
     interpreter.allocate_tensors()
-    (source,), (sink,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (source,), (sink,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
 
     def run(picture: NDArray[np.uint8]) -> Scores:
         values = real(picture)[None]
@@ -82,8 +85,10 @@ def _ncnn(file: Path) -> Run:
         raise ValueError(f"ncnn cannot read {file} with its .bin")
 
     def run(picture: NDArray[np.uint8]) -> Scores:
+        # A Mat borrows the array's memory: the array has to live until extract is done.
+        values = np.ascontiguousarray(real(picture).transpose(2, 0, 1))
         extractor = net.create_extractor()
-        extractor.input("in0", ncnn.Mat(np.ascontiguousarray(real(picture).transpose(2, 0, 1))))
+        extractor.input("in0", ncnn.Mat(values))
         return np.array(extractor.extract("out0")[1], np.float32)
 
     return run

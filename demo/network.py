@@ -13,12 +13,24 @@ import torch
 from torch import Tensor, nn
 
 # expansion, channels out, repeats, stride of the first
-STAGES = ((1, 8, 1, 1), (4, 12, 2, 2), (6, 16, 3, 2), (6, 24, 3, 2), (6, 32, 3, 1), (6, 56, 2, 1))
+STAGES = (
+    (1, 8, 1, 1),
+    (4, 12, 2, 2),
+    (6, 16, 3, 2),
+    (6, 24, 3, 2),
+    (6, 32, 3, 1),
+    (6, 56, 2, 1),
+)
 STEM, LAST = 16, 256
 
 
 def conv(
-    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, active: bool = True
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    active: bool = True,
 ) -> nn.Sequential:
     layers = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -32,7 +44,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         hidden = inputs * expansion
         widen = [conv(inputs, hidden)] if expansion > 1 else []
-        self.body = nn.Sequential(*widen, conv(hidden, hidden, 3, stride, hidden), conv(hidden, outputs, active=False))
+        self.body = nn.Sequential(
+            *widen,
+            conv(hidden, hidden, 3, stride, hidden),
+            conv(hidden, outputs, active=False),
+        )
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:

@@ -69,5 +69,9 @@ def ramp(values: Floats, edge: float, width: float) -> Floats:
 
 def clouds(rng: Generator, side: int, cells: int) -> Floats:
     """Soft random field, about -1 to 1, whose blobs are 1/cells of the picture wide."""
-    field = cv2.resize(rng.standard_normal((cells, cells), np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    field = cv2.resize(
+        rng.standard_normal((cells, cells), np.float32),
+        (side, side),
+        interpolation=cv2.INTER_CUBIC,
+    )
     return np.asarray(field * np.float32(0.6))

@@ -16,6 +16,8 @@ class Blank(NamedTuple):
     relief: Floats
     turned: float
     """How strongly the lathe's concentric marks show, 0 to 1."""
+    bite: tuple[float, float] = (0.11, 0.27)
+    """Sizes of the chips that break off it, in part radii."""
 
 
 def _ring_of_holes(scene: Scene, rng: Generator, distance: float, radius: float, missing: bool) -> tuple[Mask, Floats]:
@@ -28,7 +30,8 @@ def _ring_of_holes(scene: Scene, rng: Generator, distance: float, radius: float,
     for number in range(count):
         angle = 2 * math.pi * number / count
         away = np.hypot(
-            scene.x - np.float32(distance * math.cos(angle)), scene.y - np.float32(distance * math.sin(angle))
+            scene.x - np.float32(distance * math.cos(angle)),
+            scene.y - np.float32(distance * math.sin(angle)),
         )
         if not missing or number != left_out:
             holes |= away < radius
@@ -59,7 +62,12 @@ def _gear(scene: Scene, rng: Generator, missing: bool) -> Blank:
         open_bore |= (np.abs(scene.y) < 0.05) & (scene.x > 0) & (scene.x < bore + 0.07)
     web = ramp(scene.r, web_from, 0.03) * (1 - ramp(scene.r, web_to, 0.03))
     relief -= np.float32(rng.uniform(0.0, 0.06)) * web
-    return Blank((scene.r < outline) & ~open_bore & ~holes, relief, rng.uniform(0.0, 0.7))
+    return Blank(
+        (scene.r < outline) & ~open_bore & ~holes,
+        relief,
+        rng.uniform(0.0, 0.7),
+        bite=(0.20, 0.32),
+    )
 
 
 def _nut(scene: Scene, rng: Generator, missing: bool) -> Blank:

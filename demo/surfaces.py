@@ -11,8 +11,20 @@ from scene import Floats, Generator, Mask, Scene, clouds, ramp
 from shapes import Blank
 
 # Linear RGB of bare metals and coatings: steel, zinc, brass, copper, dark oxide.
-METALS = ((0.62, 0.63, 0.65), (0.66, 0.66, 0.60), (0.72, 0.60, 0.36), (0.70, 0.49, 0.38), (0.30, 0.30, 0.33))
-BELTS = ((0.10, 0.11, 0.12), (0.09, 0.17, 0.13), (0.10, 0.14, 0.22), (0.26, 0.25, 0.23), (0.48, 0.47, 0.44))
+METALS = (
+    (0.62, 0.63, 0.65),
+    (0.66, 0.66, 0.60),
+    (0.72, 0.60, 0.36),
+    (0.70, 0.49, 0.38),
+    (0.30, 0.30, 0.33),
+)
+BELTS = (
+    (0.10, 0.11, 0.12),
+    (0.09, 0.17, 0.13),
+    (0.10, 0.14, 0.22),
+    (0.26, 0.25, 0.23),
+    (0.48, 0.47, 0.44),
+)
 
 
 class Light(NamedTuple):
@@ -23,12 +35,21 @@ class Light(NamedTuple):
 
     @staticmethod
     def of(rng: Generator) -> Light:
-        return Light(rng.uniform(0, 2 * math.pi), rng.uniform(0.5, 1.2), rng.uniform(0.35, 0.7), rng.uniform(0.3, 0.75))
+        return Light(
+            rng.uniform(0, 2 * math.pi),
+            rng.uniform(0.5, 1.2),
+            rng.uniform(0.35, 0.7),
+            rng.uniform(0.3, 0.75),
+        )
 
     @property
     def towards(self) -> tuple[float, float, float]:
         flat = math.cos(self.height)
-        return flat * math.cos(self.azimuth), flat * math.sin(self.azimuth), math.sin(self.height)
+        return (
+            flat * math.cos(self.azimuth),
+            flat * math.sin(self.azimuth),
+            math.sin(self.height),
+        )
 
 
 def belt(scene: Scene, rng: Generator, grain: Generator) -> Floats:
@@ -48,11 +69,23 @@ def belt(scene: Scene, rng: Generator, grain: Generator) -> Floats:
     )
     tone += np.float32(rng.uniform(0.02, 0.08)) * grain.standard_normal(tone.shape, np.float32)
     for _ in range(int(rng.integers(0, 5))):
-        start, heading, length = rng.uniform(-0.1, 1.1, 2), rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.8)
+        start, heading, length = (
+            rng.uniform(-0.1, 1.1, 2),
+            rng.uniform(0, 2 * math.pi),
+            rng.uniform(0.1, 0.8),
+        )
         end = start + length * np.array([math.cos(heading), math.sin(heading)])
         scuff = np.zeros(tone.shape, np.uint8)
         ends = np.round(np.stack([start, end]) * scene.side * 16).astype(np.int32)
-        cv2.polylines(scuff, [ends], False, 255, max(1, round(rng.uniform(0.003, 0.012) * scene.side)), cv2.LINE_AA, 4)
+        cv2.polylines(
+            scuff,
+            [ends],
+            False,
+            255,
+            max(1, round(rng.uniform(0.003, 0.012) * scene.side)),
+            cv2.LINE_AA,
+            4,
+        )
         tone += np.float32(rng.uniform(-0.3, 0.4) / 255) * scuff
     if rng.random() < 0.15:
         tone *= 1 - np.float32(0.5) * (np.abs(p - np.float32(rng.uniform(0, 1))) < rng.uniform(0.004, 0.012))
@@ -61,7 +94,12 @@ def belt(scene: Scene, rng: Generator, grain: Generator) -> Floats:
 
 def cast_shadow(scene: Scene, picture: Floats, metal: Mask, light: Light) -> Floats:
     length = 0.16 * scene.scale * scene.side / math.tan(light.height)
-    shift = np.array([[1, 0, -length * math.cos(light.azimuth)], [0, 1, -length * math.sin(light.azimuth)]])
+    shift = np.array(
+        [
+            [1, 0, -length * math.cos(light.azimuth)],
+            [0, 1, -length * math.sin(light.azimuth)],
+        ]
+    )
     solid = metal.astype(np.float32)
     cast = cv2.warpAffine(solid, shift, (scene.side, scene.side))
     soft = cv2.GaussianBlur(cast, (0, 0), 0.008 * scene.side)
@@ -82,21 +120,36 @@ def lay(
     """The part on the belt: its side walls, then its lit face."""
     metal = np.array(METALS[int(rng.integers(len(METALS)))], np.float32) * np.float32(rng.uniform(0.75, 1.2))
     # The wall of a thick part shows where the camera looks past its upper edge.
-    lean, bearing = rng.uniform(0.0, 0.07) * scene.scale * scene.side, rng.uniform(0, 2 * math.pi)
+    lean, bearing = (
+        rng.uniform(0.0, 0.07) * scene.scale * scene.side,
+        rng.uniform(0, 2 * math.pi),
+    )
     solid = blank.metal.astype(np.uint8)
     for share in (1.0, 0.66, 0.33):
-        shift = np.array([[1, 0, share * lean * math.cos(bearing)], [0, 1, share * lean * math.sin(bearing)]])
+        shift = np.array(
+            [
+                [1, 0, share * lean * math.cos(bearing)],
+                [0, 1, share * lean * math.sin(bearing)],
+            ]
+        )
         wall = cv2.warpAffine(solid, shift, (scene.side, scene.side), flags=cv2.INTER_NEAREST).astype(bool)
         picture = np.where(wall[..., None], metal * np.float32(0.42 - 0.22 * share), picture)
     tone = _face(scene, blank, marks, light, rng, grain)
     tone *= 1 + fresh * np.float32(rng.uniform(-0.3, 0.35)) * (1 + clouds(grain, scene.side, 64))
     # Fresh metal shines in a stroke, oil and shade darken it; seldom is it exactly as bright as its surroundings.
-    gloss = np.float32(rng.uniform(0.25, 0.9) if rng.random() < 0.6 else -rng.uniform(0.2, 0.6))
+    gloss = np.float32(rng.uniform(0.4, 1.1) if rng.random() < 0.6 else -rng.uniform(0.35, 0.7))
     tone *= 1 + gloss * marks
     return np.where(blank.metal[..., None], np.maximum(tone, 0.02)[..., None] * metal, picture)
 
 
-def _face(scene: Scene, blank: Blank, marks: Floats, light: Light, rng: Generator, grain: Generator) -> Floats:
+def _face(
+    scene: Scene,
+    blank: Blank,
+    marks: Floats,
+    light: Light,
+    rng: Generator,
+    grain: Generator,
+) -> Floats:
     """Brightness of the metal: bevelled edges, relief and strokes by their slope, lathe or brush marks, reflections."""
     bevel = rng.uniform(0.02, 0.06)
     inside = cv2.distanceTransform(blank.metal.astype(np.uint8), cv2.DIST_L2, 5) / np.float32(scene.scale * scene.side)
