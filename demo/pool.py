@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,9 @@ def pool(name: str, count: int, folder: Path, processes: int = 2) -> tuple[NDArr
     if stored.exists():
         with np.load(stored) as arrays:
             return arrays["pictures"], arrays["labels"]
-    with ProcessPoolExecutor(processes, initializer=cv2.setNumThreads, initargs=(1,)) as workers:
+    # Spawned, because a process forked after OpenCV has started its threads can wait for them for ever.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as workers:
         drawn = list(workers.map(one, range(count), chunksize=60))
     pictures = np.stack([picture for picture, _ in drawn])
     labels = np.array([label for _, label in drawn], np.int64)
