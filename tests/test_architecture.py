@@ -88,7 +88,7 @@ def loaded_by(statement: str) -> set[str]:
     """Return the top-level packages outside the standard library that a fresh interpreter has after ``statement``."""
     script = f"import sys; before = set(sys.modules)\n{statement}\nprint(*(set(sys.modules) - before))"
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    names = {name.partition(".")[0] for name in output.split() if not name.startswith("_cython")}
+    names = {name.partition(".")[0] for name in output.split() if "cython" not in name}
     return names - set(sys.stdlib_module_names) - {"piaccel", "__mp_main__"}
 
 

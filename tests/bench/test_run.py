@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,10 @@ def test_a_backend_that_crashes_is_a_row_with_the_signal(tiny_model: Path, stran
 
 
 def test_a_fast_wrong_answer_is_marked_wrong_and_never_wins(
-    tiny_model: Path, picture: Path, strange_backends: None
+    tiny_model: Path, demo: Path, strange_backends: None
 ) -> None:
-    report = quick(tiny_model, backends=["lies", "litert"], images=[picture])
+    # Several pictures: one that always answers the same is right about one of them.
+    report = quick(tiny_model, backends=["lies", "litert"], images=sorted((demo / "images").glob("nut_*.jpg")))
     rows = {row.backend: row for row in report.measurements}
     lies = rows["lies"]
     assert max(lies.repeats[0].latency_ns[:5]) < min(rows["litert"].repeats[0].latency_ns)
@@ -77,7 +79,15 @@ def test_a_model_nobody_can_load_is_an_error_in_every_row(shared: Path) -> None:
     assert sentence(report) == "Nothing could be measured."
 
 
-def test_ctrl_c_keeps_what_was_finished_and_leaves_no_child(tiny_model: Path) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts Python, also where a shell started the tests in its background and has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_keeps_what_was_finished_and_leaves_no_child(tiny_model: Path, interruptible: None) -> None:
     def interrupt(step: Progress) -> None:
         if step.done == 2 and step.text.endswith(": measuring"):
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
