@@ -210,7 +210,7 @@ def _best_median(row: Measurement) -> float:
 
 def _again(plan: Plan, rows: Sequence[Measurement], cores: int | None) -> list[Candidate]:
     """The candidates of ``rows``, and with half the cores too where the thread count is ours to choose."""
-    wanted = {(row.variant, row.backend, row.threads) for row in rows}
+    wanted = {_identity(row) for row in rows}
     if cores is not None and cores > 2:
         wanted |= {(row.variant, row.backend, cores // 2) for row in rows[:2]}
     known = {(each.variant.name, each.backend): each for each in plan.candidates}
@@ -223,9 +223,13 @@ def _agrees(row: Measurement) -> bool:
 
 def _joined(first: Report, second: Report) -> Report:
     """The second round's rows, and of the first those that it did not repeat."""
-    repeated = {(row.variant, row.backend, row.threads) for row in second.measurements if row.repeats}
-    rest = [row for row in first.measurements if (row.variant, row.backend, row.threads) not in repeated]
-    return replace(second, measurements=[row for row in second.measurements if row.repeats] + rest)
+    again = [row for row in second.measurements if row.repeats]
+    repeated = {_identity(row) for row in again}
+    return replace(second, measurements=again + [row for row in first.measurements if _identity(row) not in repeated])
+
+
+def _identity(row: Measurement) -> tuple[str, str, int]:
+    return row.variant, row.backend, row.threads
 
 
 def _why(best: Measurement, report: Report) -> str:
@@ -273,7 +277,7 @@ def _place(
         "piaccel": __version__,
         "board": board.detect(root).fingerprint(),
         "cores": usable_cores(),
-        "files": sorted(files.sha256(each) for v in bundle.variants for each in (v.path, v.weights) if each),
+        "files": bundle.checksums(),
         "task": repr(bundle.task),
         "preprocess": repr([bundle.preprocess, *(each.preprocess for each in bundle.variants)]),
         "runtimes": {backend.name: backend.stamp() for backend in backends.every()},

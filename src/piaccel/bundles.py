@@ -140,6 +140,15 @@ class Bundle:
                 return variant
         raise OptionError(f"{self.path} has no variant {name!r}", hint=f"it has {', '.join(self._names())}")
 
+    def preprocess_of(self, variant: Variant) -> Preprocess | None:
+        """Return the variant's own preprocessing, else the bundle's; None where neither is stated."""
+        return variant.preprocess or self.preprocess
+
+    def checksums(self) -> list[str]:
+        """Return the sha256 of every file of every variant, as the files are now, sorted. Raises NotFoundError."""
+        paths = (path for variant in self.variants for path in (variant.path, variant.weights) if path)
+        return sorted(files.sha256(path) for path in paths)
+
     def _names(self) -> list[str]:
         return [variant.name for variant in self.variants]
 

@@ -136,7 +136,8 @@ class Model:
         outputs = self.session.outputs
         if not any(None in spec.shape for spec in outputs):
             return outputs
-        stated = overrides.size or (self.bundle.preprocess.size if self.bundle.preprocess else None)
+        preprocess = self.bundle.preprocess_of(self.variant)
+        stated = overrides.size or (preprocess.size if preprocess else None)
         shape = _fixed_shape(self.variant, self._input, stated)
         zeros = self.session.run({self._input.name: np.zeros(shape, self._input.dtype)})
         return tuple(replace(spec, shape=zeros[spec.name].shape) for spec in outputs)
@@ -159,7 +160,7 @@ class Model:
         return config.options(tasks.get(family), (), **options)
 
     def _choose_preprocess(self, overrides: Overrides) -> Preprocess:
-        stated = self.variant.preprocess or self.bundle.preprocess
+        stated = self.bundle.preprocess_of(self.variant)
         base = stated
         if base is None:
             spec = self._input
@@ -245,7 +246,7 @@ def open_session(
     """Load exactly this variant in this backend; ``size`` (height, width) is for files that leave it free."""
     variant.check()
     plugin = backends.get(backend)
-    preprocess = variant.preprocess or bundle.preprocess
+    preprocess = bundle.preprocess_of(variant)
     size = size or (preprocess.size if preprocess else None)
     given: dict[str, Any] = {"threads": threads}
     if size is not None and "input_size" in {field.name for field in fields(plugin.options)}:

@@ -105,8 +105,9 @@ def once(
     """
     bundle = Bundle.open(path)
     asked = {key: overrides.get(key) for key in ("task", "size")}  # the rest changes nothing that native code sees
-    checksums = [files.sha256(each) for found in bundle.variants for each in (found.path, found.weights) if each]
-    key = repr((__version__, backend, backends.get(backend).stamp(), checksums, variant, tuple(options), asked))
+    key = repr(
+        (__version__, backend, backends.get(backend).stamp(), bundle.checksums(), variant, tuple(options), asked)
+    )
     mark = files.cache() / "opened" / hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]
     if _is_file(mark):
         return

@@ -61,7 +61,7 @@ def _describe(
 ) -> tuple[Network, list[Answer]]:
     from piaccel import formats
 
-    preprocess = variant.preprocess or bundle.preprocess
+    preprocess = bundle.preprocess_of(variant)
     network = formats.read(variant.path, size or (preprocess.size if preprocess else None))
     return network, _ask_backends(variant.path, try_open)
 
