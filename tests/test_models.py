@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from piaccel import models
+from piaccel import files, models
 from piaccel.errors import InputError, ModelError, OptionError, UnavailableError
 from piaccel.frames import Frame
 from piaccel.models import Model
-from piaccel.tasks import Classification
+from piaccel.tasks import Classification, Mask
+from tests.backends import networks
 from tests.backends.conftest import strange as strange
 from tests.classifiers import LABELS, colour, labels_file, onnx_classifier
 from tests.formats import samples
@@ -150,3 +151,19 @@ def test_a_frame_costs_no_memory_that_grows_with_it(net: Path) -> None:
         small, large = peak(model, 64), peak(model, 1024)
     assert large <= small + 4096
     assert large < 64 * 1024
+
+
+def test_a_variant_s_own_size_holds_where_its_file_tells_none(tmp_path: Path) -> None:
+    pytest.importorskip("ncnn")
+    param = networks.ncnn_file(tmp_path / "tiny.param")
+    (tmp_path / "model.toml").write_text(
+        'format = 1\nname = "tiny"\n[task]\nfamily = "segmentation"\n[preprocess]\nsize = [5, 5]\n'
+        '[[variants]]\nname = "large"\nfile = "tiny.param"\nweights = "tiny.bin"\nformat = "ncnn"\nprecision = "fp32"\n'
+        f'sha256 = "{files.sha256(param)}"\nweights_sha256 = "{files.sha256(param.with_suffix(".bin"))}"\n'
+        "[variants.preprocess]\nsize = [9, 7]\n"
+    )
+    with models.load(tmp_path, "ncnn") as model:
+        assert model.preprocessing.size == (9, 7)
+        seen = model.predict(colour("red"))
+        assert isinstance(seen, Mask)
+        assert seen.class_id.shape == (8, 8), "of the picture, not of the network"
