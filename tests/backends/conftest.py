@@ -25,6 +25,7 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Another package with broken backends is installed; gives the folder it lies in."""
     folder = tmp_path / "site"
     strangers.install(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(folder)
     _forget()
     yield folder

@@ -65,7 +65,29 @@ def test_a_runtime_that_hangs_is_reported(strange: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(backends, "PROBE_TIMEOUT_S", 2.0)
     found = backends.get("hangs").probe()
     assert not found.ok
-    assert found.reason == "importing it takes longer than 2 s"
+    assert found.reason == "starting it takes longer than 2 s"
+
+
+def test_a_hang_is_remembered_for_this_version_of_the_runtime(strange: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "PROBE_TIMEOUT_S", 2.0)
+    backends.get("hangs").probe()
+    monkeypatch.setattr(backends, "PROBE_TIMEOUT_S", 600.0)  # which the test would not survive
+    again = backends.get("hangs").probe()
+    assert again.reason.startswith("starting it takes longer than 2 s, seen ")
+    assert again.hint.endswith("piaccel backends --again")
+    monkeypatch.setattr(type(backends.get("hangs")), "stamp", lambda self: "a newer version")
+    monkeypatch.setattr(backends, "PROBE_TIMEOUT_S", 1.0)
+    assert backends.get("hangs").probe().reason == "starting it takes longer than 1 s"
+
+
+def test_what_is_remembered_can_be_forgotten_and_need_not_be_readable(strange: Path, tmp_path: Path) -> None:
+    backends.get("segfaults").probe()
+    (kept,) = tmp_path.glob("cache/piaccel/crashed/segfaults-*.json")
+    kept.write_text("[]")
+    assert ", seen " not in backends.get("segfaults").probe().reason
+    assert ", seen " in backends.get("segfaults").probe().reason
+    backends.forget()
+    assert ", seen " not in backends.get("segfaults").probe().reason
 
 
 @pytest.mark.parametrize(
@@ -89,6 +111,7 @@ def test_a_runtime_that_is_not_installed_is_reported_with_the_command(strange: P
     found = backends.get("absent").probe()
     assert not found.ok
     assert found.reason == "not_installed_anywhere.part is not installed"
+    assert found.state == "not installed"
     assert found.hint == "pip install strange"
 
 
@@ -146,6 +169,18 @@ def test_a_failure_while_running_names_the_file_and_the_backend(strange: Path, t
         with pytest.raises(InferenceError) as caught:
             session.run({"image": np.zeros((1, 8, 8, 3), np.float32)})
     assert str(caught.value) == f"{path}: litert failed: the reason"
+
+
+def test_a_run_that_was_submitted_gives_its_answer_or_its_error_later() -> None:
+    feeds = {"x": np.ones((1, 2), np.float32)}
+    with pytest.raises(InferenceError, match="the reason"):
+        Failing(ValueError("a header\nthe reason\n")).submit(feeds).result()
+    with pytest.raises(InputError, match="'x' is missing"):
+        Failing(ValueError("")).submit({})
+    session = Failing(ValueError(""))
+    session._run = dict  # type: ignore[method-assign,assignment]
+    assert session.depth == 1
+    assert session.submit(feeds).result() == feeds
 
 
 def test_an_error_raised_on_purpose_while_running_stays_itself() -> None:

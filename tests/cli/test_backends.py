@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from piaccel import backends
+from piaccel.backends import State
 from tests.backends import strangers
 
 
@@ -35,7 +37,7 @@ def test_every_backend_is_listed_with_what_it_opens() -> None:
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert set(rows) == set(backends.names())
     for name, row in rows.items():
-        assert row["state"] in ("ready", "broken", "not installed")
+        assert row["state"] in get_args(State)
         assert row["opens"] == list(backends.get(name).suffixes)
         assert (row["state"] == "ready") == (not row["reason"]) == (not row["hint"])
     assert rows["litert"]["state"] == "ready"
@@ -60,6 +62,16 @@ def test_the_table_shows_the_same_in_words(plugged: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["backend", "state", "version", "devices", "opens"]
     assert any(line.split()[:2] == ["litert", "ready"] for line in lines)
-    assert "segfaults: importing it kills the process (SIGSEGV)" in lines
+    assert any(line.startswith("segfaults: starting it kills the process (SIGSEGV)") for line in lines)
     assert "absent: not_installed_anywhere.part is not installed" in lines
     assert "  -> pip install strange" in lines
+
+
+def test_a_crash_is_remembered_until_again_is_asked_for(plugged: Path) -> None:
+    def reason(*arguments: str) -> str:
+        rows = {row["name"]: row for row in json.loads(run("--json", *arguments, path=plugged).stdout)}
+        return str(rows["segfaults"]["reason"])
+
+    assert ", seen " not in reason("--again")
+    assert ", seen " in reason()
+    assert ", seen " not in reason("--again")

@@ -10,22 +10,22 @@ import importlib.util
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from piaccel import chatter, isolation, plugins
-from piaccel.backends import _diagnosis
+from piaccel.backends import _diagnosis, _memory
+from piaccel.backends._memory import forget as forget
 from piaccel.backends._remedies import crash_remedy, import_remedy, reinstall
+from piaccel.backends._session import Placement as Placement
+from piaccel.backends._session import Session as Session
+from piaccel.backends._session import last_line as last_line
 from piaccel.errors import (
     CrashError,
     HangError,
-    InferenceError,
-    InputError,
     ModelError,
     NotFoundError,
     OptionError,
@@ -33,12 +33,14 @@ from piaccel.errors import (
     UnavailableError,
 )
 from piaccel.files import existing
-from piaccel.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
     from piaccel.formats import Network
 
 PROBE_TIMEOUT_S = 60.0
+
+
+State: TypeAlias = Literal["ready", "no device", "broken", "unsupported", "not installed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,12 @@ class Availability:
     hint: str = ""
     version: str | None = None
     devices: tuple[str, ...] = ()
+    state: State | None = None
+    """What ``piaccel backends`` shows; None is "ready" or "broken"."""
+
+    def __post_init__(self) -> None:
+        if self.state is None:
+            object.__setattr__(self, "state", "ready" if self.ok else "broken")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,79 +74,6 @@ class Options:
     @property
     def thread_count(self) -> int:
         return self.threads or len(os.sched_getaffinity(0))
-
-
-class Session(ABC):
-    """A network loaded in a backend. Not for use from several threads at once."""
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    _closed = False
-    _opened_by: Backend | None = None
-    _path: Path | None = None
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the network once: one array for each input, by name; the caller owns the arrays it gets back.
-
-        An array that is not C-contiguous is copied. Raises InputError when a name, shape or dtype does not fit,
-        InferenceError when the runtime fails or the session is closed.
-        """
-        if self._closed:
-            raise InferenceError("this session is closed", hint="load the model again")
-        try:
-            for spec in self.inputs:
-                array = feeds[spec.name]
-                if array.dtype is not spec.dtype or array.shape != spec.shape:
-                    spec.check(array)
-                if not array.flags.c_contiguous:
-                    feeds = {**feeds, spec.name: np.ascontiguousarray(array)}
-        except (KeyError, AttributeError, TypeError, IndexError) as error:  # checked so, it costs nothing when right
-            raise self._unfed(feeds) from error
-        if len(feeds) != len(self.inputs):
-            extra = sorted(set(feeds) - {spec.name for spec in self.inputs})
-            raise InputError(f"no input is called {extra[0]!r}", hint=f"the inputs are {self._names()}")
-        try:
-            return self._run(feeds)
-        except PiaccelError:
-            raise
-        except Exception as error:  # runtimes raise anything; the caller gets one kind
-            raise self._failed(error) from error
-
-    @abstractmethod
-    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run checked, C-contiguous feeds. May raise anything."""
-
-    def close(self) -> None:
-        """Give back what the session holds. Idempotent; a closed session raises InferenceError when it is run."""
-        if not self._closed:
-            self._closed = True
-            self._close()
-
-    def _close(self) -> None:  # noqa: B027 - a session that holds nothing has nothing to do
-        """Let go of the runtime's objects; called once."""
-
-    def _failed(self, error: Exception) -> InferenceError:
-        if self._opened_by is None:
-            return InferenceError(f"the runtime failed: {last_line(error)}")
-        return InferenceError(f"{self._path}: {self._opened_by.name} failed: {self._opened_by._explain(error)}")
-
-    def _unfed(self, feeds: Mapping[str, Any]) -> InputError:
-        """The error for an input that is missing or no array."""
-        if not isinstance(feeds, Mapping):
-            return InputError(f"a session takes arrays by name, got a {type(feeds).__name__}")
-        name = next(s.name for s in self.inputs if not isinstance(feeds.get(s.name), np.ndarray))
-        if name not in feeds:
-            return InputError(f"input {name!r} is missing", hint=f"the inputs are {self._names()}")
-        return InputError(f"input {name!r} is a {type(feeds[name]).__name__}, expected a NumPy array")
-
-    def _names(self) -> str:
-        return ", ".join(repr(spec.name) for spec in self.inputs)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Backend(ABC):
@@ -160,7 +95,11 @@ class Backend(ABC):
     looks_into: ClassVar[tuple[str, ...]] = ()
     """Those suffixes whose files ``refusal`` reads, to ask ``_refuses``."""
     crash_hint: ClassVar[str] = ""
-    """What is known to kill this runtime while it is imported."""
+    """What is known to kill this runtime when it is started."""
+    hang_hint: ClassVar[str] = ""
+    """What to do about a device that does not answer when the runtime is started."""
+    probe_timeout_s: ClassVar[float | None] = None
+    """How long a probe may take; None is the time that importing takes on the slowest board."""
 
     @property
     def name(self) -> str:
@@ -199,22 +138,35 @@ class Backend(ABC):
         return None
 
     def probe(self) -> Availability:
-        """Say whether the runtime works here. Changes nothing, never raises; native code runs in a child process."""
+        """Say whether the runtime works here. Changes nothing, never raises; native code runs in a child process.
+
+        A crash or a hang is remembered for this version of the runtime, so that it costs its time once;
+        ``piaccel.backends.forget`` drops what is remembered.
+        """
         if not self.installed():
-            return Availability(False, f"{' or '.join(self.modules)} is not installed", self.install)
+            return self._absent()
+        if (remembered := _memory.recall(self)) is not None:
+            return remembered
+        timeout = self.probe_timeout_s or PROBE_TIMEOUT_S
         try:
-            found = isolation.call(f"{__name__}:probe_in_this_process", self.name, timeout=PROBE_TIMEOUT_S)
+            found = isolation.call(f"{__name__}:probe_in_this_process", self.name, timeout=timeout)
         except CrashError as error:
             cause = str(error).rpartition(": ")[2]
             remedy = crash_remedy(error, self.install, self.crash_hint)
-            return Availability(False, f"importing it kills the process ({cause})", remedy)
+            return _memory.keep(self, Availability(False, f"starting it kills the process ({cause})", remedy))
         except HangError:
-            reason = f"importing it takes longer than {PROBE_TIMEOUT_S:g} s"
-            return Availability(False, reason, f"try again when the board is idle, or: {reinstall(self.install)}")
+            reason = f"starting it takes longer than {timeout:g} s"
+            remedy = self.hang_hint or f"try again when the board is idle, or: {reinstall(self.install)}"
+            return _memory.keep(self, Availability(False, reason, remedy))
         except (PiaccelError, OSError) as error:
             return Availability(False, f"it cannot be probed: {error}", self.install)
         assert isinstance(found, Availability)
         return found
+
+    def _absent(self) -> Availability:
+        """What ``probe`` says while the runtime is not installed."""
+        reason = f"{' or '.join(self.modules)} is not installed"
+        return Availability(False, reason, self.install, state="not installed")
 
     @abstractmethod
     def _probe(self) -> Availability:
@@ -298,12 +250,6 @@ def probe_in_this_process(name: str) -> Availability:
     except Exception as error:  # noqa: BLE001 - a probe never raises: whatever broke is the answer
         reason = f"{type(error).__name__}: {last_line(error)}"
         return Availability(False, reason, import_remedy(error, backend.install))
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of an error's message: where runtimes that write several put what matters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def distinct(given: Iterable[str]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from piaccel.cli import _options as options
 from piaccel.cli._text import print_json
@@ -11,13 +13,25 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-_STATES = {"ready": "[green]ready[/]", "broken": "[red]broken[/]", "not installed": "[dim]not installed[/]"}
+_STATES = {
+    "ready": "[green]ready[/]",
+    "no device": "[yellow]no device[/]",
+    "broken": "[red]broken[/]",
+    "unsupported": "[yellow]unsupported[/]",
+    "not installed": "[dim]not installed[/]",
+}
 
 
-def backends(json: options.Json = False) -> None:
+def backends(
+    again: Annotated[
+        bool, typer.Option("--again", help="Start those again that crashed or hung when they were last started.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
     """List the backends: what works here, and for what does not, why and the command that mends it.
 
-    Each runtime is started in a process of its own, so that one that crashes is reported like any other.
+    Each runtime is started in a process of its own, so that one that crashes is reported like any other; a crash or a
+    hang is remembered for that version of the runtime.
 
     Example: piaccel backends
     """
@@ -25,6 +39,8 @@ def backends(json: options.Json = False) -> None:
 
     from piaccel import backends as seam
 
+    if again:
+        seam.forget()
     with ThreadPoolExecutor(2) as pool:  # two runtimes at a time fit into the smallest board
         rows = list(pool.map(_row, seam.names()))
     rows.sort(key=lambda row: (row["state"] != "ready", -row["priority"]))
@@ -54,10 +70,9 @@ def _row(name: str) -> dict[str, Any]:
     except OptionError as error:  # another package's plug-in that does not import
         return {**row, "priority": 0, "reason": str(error), "hint": "mend or uninstall the package that brings it"}
     found = backend.probe()
-    state = "ready" if found.ok else "broken" if backend.installed() else "not installed"
     return {
         **row,
-        "state": state,
+        "state": found.state,
         "priority": backend.priority,
         "version": found.version,
         "devices": found.devices,
