@@ -6,7 +6,7 @@ import math
 
 import cv2
 import numpy as np
-from scene import Floats, Generator, Mask, Scene, zeros
+from scene import Floats, Generator, Scene, zeros
 from shapes import Blank
 
 
@@ -28,18 +28,18 @@ def chip(scene: Scene, blank: Blank, rng: Generator) -> tuple[Blank, Floats]:
     broken = scene.polygon(middle + shape * rng.uniform(1.1, 1.35)) & ~gone
     fresh = broken.astype(np.float32)
     relief = blank.relief - np.float32(0.08) * cv2.GaussianBlur(fresh, (0, 0), 0.01 * scene.side)
-    return blank._replace(metal=blank.metal & ~gone, relief=relief), fresh
+    return blank._replace(metal=blank.metal & ~gone, relief=relief, damage=gone | broken), fresh
 
 
-def scratches(scene: Scene, metal: Mask, rng: Generator) -> Floats:
-    """One to three thin strokes over the face, 0 to 1; the longest visible one of several tries is always kept."""
+def scratch(scene: Scene, blank: Blank, rng: Generator) -> tuple[Blank, Floats]:
+    """One to three thin strokes over the face, 0 to 1; of several tries the one most on metal is kept."""
     marks = zeros(scene)
     for _ in range(1 + int(rng.random() < 0.35) + int(rng.random() < 0.15)):
         strokes = [_stroke(scene, rng) for _ in range(6)]
-        seen = [float((stroke * metal).sum()) for stroke in strokes]
+        seen = [float((stroke * blank.metal).sum()) for stroke in strokes]
         strength = np.float32(rng.uniform(0.65, 1.0))
         marks = np.maximum(marks, strength * strokes[int(np.argmax(seen))])
-    return marks
+    return blank._replace(damage=(marks > 0.3) & blank.metal), marks
 
 
 def _stroke(scene: Scene, rng: Generator) -> Floats:
@@ -58,12 +58,6 @@ def _stroke(scene: Scene, rng: Generator) -> Floats:
         # Thin at both ends, as a tool leaves it.
         taper = 0.5 + 0.5 * math.sin(math.pi * (number + 0.5) / 8)
         cv2.polylines(
-            canvas,
-            [points[number : number + 2]],
-            False,
-            255,
-            max(1, round(thickness * taper)),
-            cv2.LINE_AA,
-            4,
+            canvas, [points[number : number + 2]], False, 255, max(1, round(thickness * taper)), cv2.LINE_AA, 4
         )
     return np.asarray(canvas.astype(np.float32) / 255)

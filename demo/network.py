@@ -7,30 +7,22 @@ and the last convolution has 256 channels and not 1280.
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # expansion, channels out, repeats, stride of the first
-STAGES = (
-    (1, 8, 1, 1),
-    (4, 12, 2, 2),
-    (6, 16, 3, 2),
-    (6, 24, 3, 2),
-    (6, 32, 3, 1),
-    (6, 56, 2, 1),
-)
+STAGES = ((1, 8, 1, 1), (4, 12, 2, 2), (6, 16, 3, 2), (6, 24, 3, 2), (6, 32, 3, 1), (6, 56, 2, 1))
 STEM, LAST = 16, 256
+CELLS = 6
+"""The last convolution sees the picture as 6x6 cells."""
 
 
 def conv(
-    inputs: int,
-    outputs: int,
-    kernel: int = 1,
-    stride: int = 1,
-    groups: int = 1,
-    active: bool = True,
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, active: bool = True
 ) -> nn.Sequential:
     layers = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -44,11 +36,7 @@ class Bottleneck(nn.Module):
         super().__init__()
         hidden = inputs * expansion
         widen = [conv(inputs, hidden)] if expansion > 1 else []
-        self.body = nn.Sequential(
-            *widen,
-            conv(hidden, hidden, 3, stride, hidden),
-            conv(hidden, outputs, active=False),
-        )
+        self.body = nn.Sequential(*widen, conv(hidden, hidden, 3, stride, hidden), conv(hidden, outputs, active=False))
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,10 +56,16 @@ class Inspector(nn.Module):
                 width = outputs
         self.features = nn.Sequential(*blocks, conv(width, LAST))
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.where = nn.Conv2d(LAST, 3, 1)
         self.head = nn.Sequential(OrderedDict(dropout=nn.Dropout(0.1), dense=nn.Linear(LAST, classes)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.flatten(self.pool(self.features(x)), 1))
+
+    def explained(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and for training where each kind of damage is: (n, 3, 6, 6) logits. The latter is not exported."""
+        seen = self.features(x)
+        return self.head(torch.flatten(self.pool(seen), 1)), self.where(seen)
 
 
 class Deployed(nn.Module):
@@ -87,10 +81,6 @@ class Deployed(nn.Module):
 
 def fold(network: Inspector) -> Inspector:
     """A copy in evaluation mode whose convolutions hold their BatchNorm's scale and shift."""
-    import copy
-
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
         if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ import parts
 from numpy.typing import NDArray
 
 SIDE = 96
+Drawn = TypeVar("Drawn")
 # The seeds of the four series; no picture is in two of them.
 TRAIN, VALIDATION, TEST, SAMPLES = 1, 2, 3, 4
 
@@ -46,12 +49,24 @@ def pool(name: str, count: int, folder: Path, processes: int = 2) -> tuple[NDArr
     if stored.exists():
         with np.load(stored) as arrays:
             return arrays["pictures"], arrays["labels"]
-    # Spawned, because a process forked after OpenCV has started its threads can wait for them for ever.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as workers:
-        drawn = list(workers.map(one, range(count), chunksize=60))
+    drawn = _in_processes(one, count, processes)
     pictures = np.stack([picture for picture, _ in drawn])
     labels = np.array([label for _, label in drawn], np.int64)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(stored, pictures=pictures, labels=labels)
     return pictures, labels
+
+
+def damage_maps(count: int, cells: int, folder: Path, processes: int = 2) -> NDArray[np.bool_]:
+    """Where each training picture's part is damaged: (count, cells, cells); see parts.damage_map."""
+    stored = folder / f"damage-{count}-{cells}.npy"
+    if not stored.exists():
+        np.save(stored, np.stack(_in_processes(partial(parts.damage_map, TRAIN, cells=cells), count, processes)))
+    return np.asarray(np.load(stored))
+
+
+def _in_processes(one: Callable[[int], Drawn], count: int, processes: int) -> list[Drawn]:
+    # Spawned, because a process forked after OpenCV has started its threads can wait for them for ever.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, cv2.setNumThreads, (1,)) as workers:
+        return list(workers.map(one, range(count), chunksize=60))

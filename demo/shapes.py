@@ -10,42 +10,49 @@ from scene import Floats, Generator, Mask, Scene, ramp, zeros
 
 
 class Blank(NamedTuple):
-    """A part before light falls on it: where metal is, how high (part radii), and where its skin is broken."""
+    """A part before light falls on it: where metal is, how high it stands (part radii), and where it is damaged."""
 
     metal: Mask
     relief: Floats
+    damage: Mask
     turned: float
     """How strongly the lathe's concentric marks show, 0 to 1."""
     bite: tuple[float, float] = (0.11, 0.27)
     """Sizes of the chips that break off it, in part radii."""
 
 
-def _ring_of_holes(scene: Scene, rng: Generator, distance: float, radius: float, missing: bool) -> tuple[Mask, Floats]:
-    """Holes evenly spaced around the centre; one is left out, at times with the punch mark of its centre."""
+def _ring_of_holes(
+    scene: Scene, rng: Generator, distance: float, radius: float, missing: bool
+) -> tuple[Mask, Floats, Mask]:
+    """Holes evenly spaced around the centre; one is left out, at times with the punch mark of its centre.
+
+    Gives where the holes are, the relief of the punch mark, and where a hole should be.
+    """
     count = int(rng.integers(4, 7))
     left_out = int(rng.integers(count))
     punched = rng.random() < 0.5
-    holes = np.zeros((scene.side, scene.side), bool)
+    holes, absent = np.zeros((2, scene.side, scene.side), bool)
     relief = zeros(scene)
     for number in range(count):
         angle = 2 * math.pi * number / count
         away = np.hypot(
-            scene.x - np.float32(distance * math.cos(angle)),
-            scene.y - np.float32(distance * math.sin(angle)),
+            scene.x - np.float32(distance * math.cos(angle)), scene.y - np.float32(distance * math.sin(angle))
         )
         if not missing or number != left_out:
             holes |= away < radius
-        elif punched:
+            continue
+        absent = away < radius
+        if punched:
             relief -= np.float32(0.03) * (1 - ramp(away, 0.0, 0.35 * radius))
-    return holes, relief
+    return holes, relief, absent
 
 
 def _washer(scene: Scene, rng: Generator, missing: bool) -> Blank:
     bore = rng.uniform(0.34, 0.44)
     radius = rng.uniform(0.115, 0.15)
-    holes, relief = _ring_of_holes(scene, rng, (1 + bore) / 2, radius, missing)
+    holes, relief, absent = _ring_of_holes(scene, rng, (1 + bore) / 2, radius, missing)
     metal = (scene.r < 1) & (scene.r > bore) & ~holes
-    return Blank(metal, relief, rng.uniform(0.3, 1.0))
+    return Blank(metal, relief, absent, rng.uniform(0.3, 1.0))
 
 
 def _gear(scene: Scene, rng: Generator, missing: bool) -> Blank:
@@ -56,18 +63,14 @@ def _gear(scene: Scene, rng: Generator, missing: bool) -> Blank:
     rise = np.clip(0.5 + np.float32(rng.uniform(1.0, 1.8)) * np.cos(teeth * scene.angle), 0, 1)
     outline = np.float32(root) + np.float32(1 - root) * rise
     radius = rng.uniform(0.105, 0.135)
-    holes, relief = _ring_of_holes(scene, rng, (web_from + web_to) / 2, radius, missing)
+    holes, relief, absent = _ring_of_holes(scene, rng, (web_from + web_to) / 2, radius, missing)
     open_bore = scene.r < bore
     if rng.random() < 0.4:
         open_bore |= (np.abs(scene.y) < 0.05) & (scene.x > 0) & (scene.x < bore + 0.07)
     web = ramp(scene.r, web_from, 0.03) * (1 - ramp(scene.r, web_to, 0.03))
     relief -= np.float32(rng.uniform(0.0, 0.06)) * web
-    return Blank(
-        (scene.r < outline) & ~open_bore & ~holes,
-        relief,
-        rng.uniform(0.0, 0.7),
-        bite=(0.20, 0.32),
-    )
+    metal = (scene.r < outline) & ~open_bore & ~holes
+    return Blank(metal, relief, absent, rng.uniform(0.0, 0.7), bite=(0.20, 0.32))
 
 
 def _nut(scene: Scene, rng: Generator, missing: bool) -> Blank:
@@ -89,7 +92,8 @@ def _nut(scene: Scene, rng: Generator, missing: bool) -> Blank:
     else:
         relief -= np.float32(depth) * (1 - ramp(scene.r, bore, countersink))
         metal &= scene.r > bore
-    return Blank(metal, relief, rng.uniform(0.0, 0.6))
+    absent = (scene.r < bore) & missing
+    return Blank(metal, relief, absent, rng.uniform(0.0, 0.6))
 
 
 SHAPES = {"washer": _washer, "gear": _gear, "nut": _nut}
