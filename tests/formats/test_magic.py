@@ -36,7 +36,7 @@ def zipped() -> bytes:
         ("a.bin", b"\0\1\2\3\4\5\6\7", "not a model that piaccel knows", ".xml or .param"),
         ("a.zip", zipped(), "zip archive", "unpack"),
         ("a.pb", b"\x08\x01\x12\x04serv", "TensorFlow graph", "from_saved_model"),
-        ("a.hef", b"\x01HEF\0\0\0\1", "Hailo", "hailo"),
+        ("a.hef", b"HEF\1\0\0\0\0", "not a Hailo executable", "again"),
         ("a.rpk", zipped(), "IMX500", "imx500"),
         ("a.blob", b"\x7fELF\1\1\1\0", "compiled program", ".tflite"),
         ("a.blob", b"\0\0\0\0\0\0\0\0", "Myriad", "depthai"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from piaccel.testing.hailo import hefs
 from tests.conftest import SHARED
 from tests.formats import samples
 
@@ -30,6 +31,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
             samples.onnx(folder / "uint8.onnx", quantized=True),
         ],
         "openvino": [samples.openvino(folder / "ir.xml")],
+        "hef": [hefs.write(folder / "boxes.hef", "boxes"), hefs.write(folder / "both.hef", "both", version=3)],
         "ncnn": [samples.ncnn(folder / "net.param"), samples.ncnn(folder / "free.param", stated=False)],
     }
     for kind, names in REAL.items():

@@ -52,7 +52,7 @@ def survive(target: str, files: list[Path], folder: Path, repository: Path) -> C
     return outcomes
 
 
-@pytest.mark.parametrize("kind", ["tflite", "onnx", "openvino", "ncnn"])
+@pytest.mark.parametrize("kind", ["tflite", "onnx", "openvino", "ncnn", "hef"])
 def test_a_reader_survives_every_damaged_file(
     kind: str, seeds: dict[str, list[Path]], tmp_path: Path, repository: Path
 ) -> None:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from piaccel.formats import Network
     from piaccel.tensors import TensorSpec
 
-_TITLES = {"tflite": "TensorFlow Lite", "onnx": "ONNX", "openvino": "OpenVINO IR", "ncnn": "ncnn"}
+_TITLES = {
+    "tflite": "TensorFlow Lite",
+    "onnx": "ONNX",
+    "openvino": "OpenVINO IR",
+    "ncnn": "ncnn",
+    "hef": "Hailo executable",
+}
 _MOST_OPERATORS = 10
 _MOST_LABELS = 6
 

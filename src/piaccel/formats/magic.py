@@ -13,12 +13,16 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
     "onnx": (".onnx",),
     "openvino": (".xml",),
     "ncnn": (".param",),
+    "hef": (".hef",),
+    "rpk": (".rpk",),
 }
 TITLES: dict[Format, str] = {
     "tflite": "a TensorFlow Lite model",
     "onnx": "an ONNX model",
     "openvino": "an OpenVINO model",
     "ncnn": "an ncnn model",
+    "hef": "a Hailo executable",
+    "rpk": "a network for the IMX500 camera",
 }
 _HEAD = 1024
 
@@ -40,7 +44,6 @@ _PICK = "piaccel opens .tflite, .onnx, OpenVINO .xml + .bin and ncnn .param + .b
 _BY_CONTENT: tuple[tuple[int, bytes, _Foreign], ...] = (
     (0, b"version https://git-lfs.github.com/spec/", _Foreign("a Git LFS pointer, not the model", "run: git lfs pull")),
     (0, b"\x89HDF\r\n\x1a\n", _Foreign("an HDF5 file, as Keras writes", _KERAS)),
-    (0, b"\x01HEF", _Foreign("a Hailo executable", "it needs the backend hailo and a Hailo accelerator")),
     (4, b"ORTM", _Foreign("an ONNX Runtime ORT file", "use the .onnx file that it was made from")),
     (0, b"\x80\x02", _Foreign("a Python pickle, as old PyTorch writes", _TORCH)),
     (0, b"\x1f\x8b", _Foreign("a gzip archive", "unpack it first: tar xzf FILE, or gunzip FILE")),
@@ -62,8 +65,6 @@ _BY_SUFFIX: dict[str, _Foreign] = {
     ".pt2": _Foreign("a PyTorch model", _TORCH),
     ".torchscript": _Foreign("a PyTorch model", _TORCH),
     ".pb": _Foreign("a TensorFlow graph", _SAVED_MODEL),
-    ".hef": _Foreign("a Hailo executable", "it needs the backend hailo and a Hailo accelerator"),
-    ".rpk": _Foreign("a network for the IMX500 camera", "it needs the backend imx500 and a Raspberry Pi AI Camera"),
     ".blob": _Foreign("a network for the Myriad VPU", "it needs the backend depthai and an OAK camera"),
     ".ort": _Foreign("an ONNX Runtime ORT file", "use the .onnx file that it was made from"),
     ".mlmodel": _Foreign("a Core ML model", "export the original model to ONNX"),
@@ -74,6 +75,7 @@ _BY_SUFFIX: dict[str, _Foreign] = {
     ".caffemodel": _Foreign("a Caffe model", "convert it to ONNX or ncnn first"),
 }
 _ZIP = b"PK\x03\x04"
+_RPK = b"9464\0"  # a block shorter than 16 MB, as all are
 
 
 def kind_of(path: Path) -> Format:
@@ -93,6 +95,10 @@ def kind_of(path: Path) -> Format:
     suffix = path.suffix.lower()
     if head[4:8] == b"TFL3":
         return "tflite"
+    if head.startswith(_RPK):
+        return "rpk"
+    if head.startswith(b"\x01HEF"):
+        return "hef"
     for offset, mark, foreign in _BY_CONTENT:
         if head[offset:].startswith(mark):
             raise ModelError(f"{path} is {foreign.what}", hint=foreign.hint)
@@ -144,6 +150,10 @@ def _weights(path: Path) -> ModelError:
 def _missing_mark(kind: Format, head: bytes) -> str:
     if kind == "tflite":
         return "it is a text file" if _is_text(head) else "bytes 4 to 7 are not 'TFL3'"
+    if kind == "hef":
+        return "it does not begin with 01 'HEF'"
+    if kind == "rpk":
+        return "it does not begin with 9464"
     return "it is not XML" if kind == "openvino" else "its first line is not 7767517"
 
 

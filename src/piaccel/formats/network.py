@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from piaccel.frames import Preprocess
 from piaccel.tensors import TensorSpec
 
-Format: TypeAlias = Literal["tflite", "onnx", "openvino", "ncnn"]
+Format: TypeAlias = Literal["tflite", "onnx", "openvino", "ncnn", "hef", "rpk"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 _KINDS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
@@ -44,6 +45,12 @@ class Network:
     """What else the format tells: opset, producer, IR version, ..."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What the exporter wrote beside the network (Ultralytics: task, names, imgsz, ...)."""
+    labels: tuple[str, ...] = ()
+    """The names of the classes, where the file has them in a form of its own."""
+    task: Mapping[str, Any] = field(default_factory=dict)
+    """What the outputs mean, as the ``[task]`` table of a manifest, where the file tells."""
+    preprocess: Preprocess | None = None
+    """What the file tells of how pictures become its input."""
 
     @property
     def edgetpu(self) -> bool:
