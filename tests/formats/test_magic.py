@@ -37,7 +37,7 @@ def zipped() -> bytes:
         ("a.zip", zipped(), "zip archive", "unpack"),
         ("a.pb", b"\x08\x01\x12\x04serv", "TensorFlow graph", "from_saved_model"),
         ("a.hef", b"HEF\1\0\0\0\0", "not a Hailo executable", "again"),
-        ("a.rpk", zipped(), "IMX500", "imx500"),
+        ("a.rpk", b"\0\1\2\3ABCDEFGH", "not a network for the IMX500 camera", "again"),
         ("a.blob", b"\x7fELF\1\1\1\0", "compiled program", ".tflite"),
         ("a.blob", b"\0\0\0\0\0\0\0\0", "Myriad", "depthai"),
         ("a.ort", b"\x18\0\0\0ORTM\0\0", "ORT file", ".onnx"),

@@ -23,6 +23,7 @@ _TITLES = {
     "openvino": "OpenVINO IR",
     "ncnn": "ncnn",
     "hef": "Hailo executable",
+    "rpk": "IMX500 network",
 }
 _MOST_OPERATORS = 10
 _MOST_LABELS = 6
@@ -131,6 +132,8 @@ def _network(network: Network) -> dict[str, Any]:
         "edgetpu": network.edgetpu,
         "description": network.description,
         "facts": dict(network.facts),
+        "labels": network.labels,
+        "task": dict(network.task) or None,
         "metadata": dict(network.metadata),
     }
 
@@ -158,7 +161,8 @@ def _print_network(console: Console, network: Network, answers: list[Answer], *,
     console.print()
     _print_facts(console, network)
     _print_tensors(console, network)
-    _print_operators(console, network, everything)
+    if network.operators:
+        _print_operators(console, network, everything)
     _print_backends(console, answers)
 
 
@@ -170,6 +174,8 @@ def _print_facts(console: Console, network: Network) -> None:
     table.add_row("[dim]multiply-accumulates[/]", _number(network.macs) or _why_unknown(network))
     for name, value in network.facts.items():
         table.add_row(f"[dim]{name}[/]", _safe(value))
+    if network.labels:
+        table.add_row("[dim]labels[/]", _labels(network.labels))
     if network.description:
         table.add_row("[dim]description[/]", _safe(network.description))
     for name, value in network.metadata.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from piaccel.errors import ModelError
 from piaccel.files import existing
+from piaccel.formats.magic import DESCRIBED as DESCRIBED
 from piaccel.formats.magic import SUFFIXES as SUFFIXES
 from piaccel.formats.magic import TITLES as TITLES
 from piaccel.formats.magic import kind_of as kind_of

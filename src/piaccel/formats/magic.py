@@ -24,6 +24,8 @@ TITLES: dict[Format, str] = {
     "hef": "a Hailo executable",
     "rpk": "a network for the IMX500 camera",
 }
+DESCRIBED: frozenset[Format] = frozenset({"rpk"})
+"""Formats whose files tell their task, labels and preprocessing, and are quick to read."""
 _HEAD = 1024
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from piaccel.tensors import Array, TensorSpec
 
 @dataclass(frozen=True)
 class SsdTask(Task):
-    """Boxes (1, n, 4) as y1, x1, y2, x2 of 0..1, classes (1, n), scores (1, n) and their count (1), in any order.
+    """Boxes (1, n, 4), classes (1, n), scores (1, n) and their count (1), in any order of outputs.
 
     Source: tensorflow/lite/kernels/detection_postprocess.cc.
     """
@@ -31,6 +32,10 @@ class SsdTask(Task):
     """Added to the graph's class numbers to get the label's."""
     limit: int = 100
     """At most so many boxes."""
+    box_order: Literal["yx", "xy"] = "yx"
+    """Boxes are y1, x1, y2, x2, or x1, y1, x2, y2."""
+    pixels: bool = False
+    """Whether boxes are in pixels of the model's input; else of 0..1."""
 
     @classmethod
     def recognises(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
@@ -53,7 +58,8 @@ class SsdTask(Task):
         if labels and labels[0].strip().lower() in BACKGROUNDS and not self.class_offset:
             labels = labels[1:]
         cover(labels, class_id)
-        xyxy = model_pixels(boxes[sure][:, [1, 0, 3, 2]], geometry)
+        found = boxes[sure] if self.box_order == "xy" else boxes[sure][:, [1, 0, 3, 2]]
+        xyxy = found if self.pixels else model_pixels(found, geometry)
         return detections(xyxy, scores[sure], class_id, geometry, labels, iou=None, limit=self.limit)
 
 
