@@ -16,7 +16,7 @@ LAYERS = (
     {"tensors"},
     {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
     {"backends", "tasks", "sources", "sinks", "device"},
-    {"bundles", "models", "packing", "trial"},
+    {"bundles", "fallback", "models", "packing", "trial"},
     {"optimize", "bench", "pipeline", "testing"},
     {"auto"},
     {"serving", "fleet"},
@@ -26,7 +26,7 @@ LAYERS = (
 )
 TOGETHER = (
     {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
-    {"bundles", "models", "packing", "trial"},
+    {"bundles", "fallback", "models", "packing", "trial"},
 )
 
 

@@ -1,12 +1,13 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
-from piaccel import models, packing
+from piaccel import models, packing, trial
 from piaccel.bundles import Bundle
-from piaccel.errors import ModelError, OptionError, WriteError
+from piaccel.errors import ModelError, OptionError, UnavailableError, WriteError
 from piaccel.tasks import Classification
 from tests.backends.networks import ncnn_file
 from tests.classifiers import colour, labels_file, onnx_classifier
@@ -103,3 +104,31 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, labels: Path) -
 def test_weights_named_beside_their_network_are_not_a_second_network(tmp_path: Path) -> None:
     param = ncnn_file(tmp_path / "net.ncnn.param")
     assert packing._without_weights([param, param.with_suffix(".bin")]) == [param]
+
+
+def test_a_file_whose_runtime_is_not_here_is_taken_untried(
+    tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets = [onnx_classifier(tmp_path / name) for name in ("a.onnx", "b.onnx")]
+    tried = trial.answer
+
+    def answer(path: Path, **overrides: Any) -> trial.Answered:
+        if path == nets[0]:
+            raise UnavailableError("no such device")
+        return tried(path, **overrides)
+
+    monkeypatch.setattr(trial, "answer", answer)
+    manifest, guesses = packing.pack(nets, tmp_path / "out", labels=labels)
+    assert [table.name for table in manifest.variants] == ["a.onnx", "b.onnx"]
+    assert guesses[0] == "that a.onnx is a variant of it: it cannot be tried here (no such device)"
+    with pytest.raises(UnavailableError, match="no such device"):
+        packing.pack(nets[:1], tmp_path / "other", labels=labels)
+
+
+def test_a_bundle_keeps_the_order_of_its_backends(tmp_path: Path, labels: Path) -> None:
+    net = onnx_classifier(tmp_path / "net.onnx")
+    packing.pack([net], tmp_path / "out", labels=labels, fallback=("openvino", "onnxruntime"))
+    assert Bundle.open(tmp_path / "out").fallback == ("openvino", "onnxruntime")
+    with pytest.raises(OptionError, match="'tpu'"):
+        packing.pack([net], tmp_path / "other", labels=labels, fallback=("tpu",))
+    assert not (tmp_path / "other").exists()

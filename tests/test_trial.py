@@ -74,3 +74,27 @@ def test_a_runtime_that_dies_of_a_file_is_named(tmp_path: Path, monkeypatch: pyt
             auto.load(path, "opencv")
     with auto.load(path, "litert") as model:
         assert model.backend == "litert"
+
+
+@pytest.mark.parametrize("kind", [CrashError, HangError])
+def test_what_a_file_did_to_its_runtime_is_remembered_until_it_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[PiaccelError]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = samples.tflite(tmp_path / "net.tflite")
+    tries: list[str] = []
+
+    def fall(*_: object, **__: object) -> None:
+        tries.append("once")
+        raise kind("net.tflite: litert died of it")
+
+    monkeypatch.setattr(trial, "answer", fall)
+    with pytest.raises(kind, match=r"died of it$"):
+        trial.once(path, "litert")
+    with pytest.raises(kind, match="died of it, seen 20") as caught:
+        trial.once(path, "litert")
+    assert "piaccel backends --again" in caught.value.hint
+    assert tries == ["once"]
+    trial.forget()
+    with pytest.raises(kind, match=r"died of it$"):
+        trial.once(path, "litert")

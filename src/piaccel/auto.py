@@ -26,6 +26,7 @@ from piaccel.bench.plan import Candidate, Plan
 from piaccel.bench.run import Progress, Reference, Settings, Sitting
 from piaccel.bundles import Bundle
 from piaccel.errors import ModelError, PiaccelError, UnavailableError
+from piaccel.fallback import FallbackModel, order_of
 from piaccel.models import Model
 from piaccel.version import __version__
 
@@ -69,22 +70,32 @@ def load(
     options: Iterable[str] = (),
     root: str | os.PathLike[str] = "/",
     progress: Tell | None = None,
+    fallback: bool = True,
     **overrides: Any,
 ) -> Model:
     """Load a bundle or a model file, ready to predict.
 
-    With "auto" the backend, variant and thread count are the fastest that give the reference's answer on this board,
-    measured the first time (some seconds, in child processes) and remembered; ``Model.why`` tells the reason. With a
-    backend's name nothing is measured, but a child process opens the file first where it never did: a runtime that
-    the file kills is a CrashError. ``options`` are the backend's own as "key=value"; ``overrides`` say what no
-    manifest does: task, task_options, labels, size, mean, std, colour, resize (``piaccel.models.Overrides``).
+    With a list such as "hailo > edgetpu > litert", or where the bundle's manifest has one, it is the first of these
+    that works, and the next when that fails; ``Model.status`` tells who answers. ``fallback=False`` takes the first
+    of them or raises why it cannot. With "auto" the backend, variant and thread count are the fastest that give the
+    reference's answer on this board, measured the first time (some seconds, in child processes) and remembered;
+    ``Model.why`` tells the reason. With a backend's name nothing is measured, but a child process opens the file first
+    where it never did: a runtime that the file kills is a CrashError. ``options`` are the backends' own as
+    "key=value"; ``overrides`` say what no manifest does: task, task_options, labels, size, mean, std, colour, resize
+    (``piaccel.models.Overrides``).
     Raises NotFoundError, ModelError, OptionError, or UnavailableError when no runtime that fits is installed.
     """
     chosen_options = tuple(options)
-    if backend != "auto":
-        trial.once(path, backend, variant=variant, options=chosen_options, **overrides)
-        return models.load(path, backend, variant=variant, threads=threads, options=chosen_options, **overrides)
     bundle = Bundle.open(path)
+    if order := bundle.fallback if backend == "auto" else order_of(backend):
+        given = plans.share_out(chosen_options, order)
+
+        def open_backend(name: str) -> Model:
+            mine = given.get(name, ())
+            trial.once(path, name, variant=variant, options=mine, **overrides)
+            return models.load(path, name, variant=variant, threads=threads, options=mine, **overrides)
+
+        return FallbackModel(order, open_backend) if fallback and len(order) > 1 else open_backend(order[0])
     pick = choose(
         bundle, variant=variant, threads=threads, options=chosen_options, root=root, progress=progress, **overrides
     ).pick

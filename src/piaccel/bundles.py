@@ -45,7 +45,7 @@ class VariantTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 
     name: str
     file: str
-    format: Literal["tflite", "onnx", "openvino", "ncnn"]
+    format: formats.Format
     precision: str
     sha256: _Sha256
     weights: str | None = None
@@ -74,6 +74,8 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     labels: str | None = None
     preprocess: PreprocessTable | None = None
     accuracy: AccuracyTable | None = None
+    fallback: list[str] = []
+    """Backends in the order in which they are to serve; the next one when one is missing or lost."""
 
     def to_toml(self) -> bytes:
         """Encode as TOML; ``format`` stands first, so that a reader of the future knows what follows."""
@@ -112,7 +114,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Bundle:
-    """One model. ``task`` and ``preprocess`` are None for a bare file: they are guessed when it is loaded."""
+    """One model. ``task`` and ``preprocess`` are None for a bare file that does not tell: they are guessed then."""
 
     name: str
     path: Path
@@ -132,6 +134,11 @@ class Bundle:
         if found.name == MANIFEST:
             found = found.parent
         return _open_folder(found) if found.is_dir() else _open_file(found)
+
+    @property
+    def fallback(self) -> tuple[str, ...]:
+        """The backends that the manifest names, in the order in which they are to serve; none for most bundles."""
+        return tuple(self.manifest.fallback) if self.manifest else ()
 
     def variant(self, name: str) -> Variant:
         """Return the variant called ``name``. Raises OptionError."""
@@ -234,7 +241,11 @@ def _open_file(path: Path) -> Bundle:
     kind = formats.kind_of(path)
     variant = Variant(name=path.name, path=path, format=kind, precision="unknown", weights=weights_of(path))
     name = path.stem.removesuffix(".ncnn")
-    return Bundle(name=name, path=path, variants=(variant,))
+    if kind not in formats.DESCRIBED:
+        return Bundle(name=name, path=path, variants=(variant,))
+    network = formats.read(path)
+    task = build_task(dict(network.task)) if network.task else None
+    return Bundle(name, path, (variant,), task, network.preprocess, network.labels)
 
 
 def weights_of(path: Path) -> Path | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from piaccel.errors import ModelError, OptionError, UnavailableError
 from piaccel.frames import Colour, Frame, Geometry, Preprocess, Preprocessor, Resize
 from piaccel.tensors import Array, TensorSpec
 
-__all__ = ["Bundle", "Model", "Overrides", "Variant", "candidates", "load", "open_model"]
+__all__ = ["Bundle", "Model", "Overrides", "Status", "Variant", "candidates", "load", "open_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,31 @@ class Overrides:
         return replace(preprocess, **given)
 
 
+@dataclass(frozen=True)
+class Status:
+    """Who answers, and whether that is who should. Counts are of frames since the model was loaded."""
+
+    backend: str
+    """'' while nobody answers."""
+    wanted: str
+    """The backend that should answer: the first of the fallback list, or the only one."""
+    reason: str = ""
+    """Why the wanted backend does not answer; '' while it does."""
+    retry_in_s: float | None = None
+    """When the wanted backend is tried again; None while it answers, or while it is being tried."""
+    answered: Mapping[str, int] = field(default_factory=dict)
+    """Frames that each backend answered."""
+    retried: int = 0
+    """Frames whose backend failed and that another answered."""
+    failed: int = 0
+    """Frames that nobody answered: ``predict`` raised."""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether another backend than the wanted one answers."""
+        return self.backend != self.wanted
+
+
 class Model:
     """One network with everything between a frame and its result. Not for use from several threads at once.
 
@@ -74,6 +99,7 @@ class Model:
         self.threads = threads or Options().thread_count
         self.why = why
         self.guesses: list[str] = []
+        self._answered = 0
         self._input = _image_input(variant, session.inputs)
         labels = overrides.read_labels()
         self.labels = bundle.labels if labels is None else labels
@@ -96,7 +122,9 @@ class Model:
         """
         image = frame.image if isinstance(frame, Frame) else frame
         feeds, geometry = self.preprocess(image)
-        return self.postprocess(self.infer(feeds), geometry)
+        result = self.postprocess(self.infer(feeds), geometry)
+        self._answered += 1
+        return result
 
     def predict_batch(self, frames: Iterable[NDArray[np.uint8] | Frame]) -> list[tasks.Result]:
         """Answer several pictures, in order."""
@@ -116,13 +144,20 @@ class Model:
 
     def postprocess(self, outputs: Mapping[str, Array], geometry: Geometry) -> tasks.Result:
         """Turn dequantized outputs into the task's result in frame pixels."""
-        return self.task.decode(outputs, geometry, self.labels)
+        result = self.task.decode(outputs, geometry, self.labels)
+        object.__setattr__(result, "backend", self.backend)  # frozen for everybody else
+        return result
+
+    @property
+    def status(self) -> Status:
+        """Who answers and how often."""
+        return Status(self.backend, self.backend, answered={self.backend: self._answered})
 
     def close(self) -> None:
         """Give back what the runtime holds. Idempotent."""
         self.session.close()
 
-    def __enter__(self) -> Model:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

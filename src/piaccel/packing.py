@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from piaccel import bundles, files, formats, models, trial
+from piaccel import backends, bundles, files, formats, models, trial
 from piaccel.bundles import Bundle, Manifest, PreprocessTable, Variant, VariantTable
 from piaccel.errors import ModelError, OptionError, PiaccelError, UnavailableError, WriteError
 from piaccel.trial import Answered
@@ -59,12 +59,15 @@ def pack(
     name: str | None = None,
     description: str = "",
     licence: str = "",
+    fallback: Sequence[str] = (),
     dry_run: bool = False,
     **overrides: Any,
 ) -> tuple[Manifest, list[str]]:
     """Make a bundle at ``out`` from files of one network; return its manifest, and what was guessed.
 
-    ``overrides`` are those of ``piaccel.load``. The folder appears whole or not at all.
+    ``fallback`` names backends in the order in which they are to serve; ``overrides`` are those of ``piaccel.load``.
+    A file whose runtime or device is not here is taken untried, as long as another one answers. The folder appears
+    whole or not at all.
     Raises OptionError when ``out`` exists, ModelError when the files do not belong together or do not work.
     """
     if out.exists():
@@ -75,12 +78,12 @@ def pack(
         raise OptionError(f"two files are called {min(doubles)}")
     chosen = models.Overrides(**overrides)
     labels = chosen.read_labels()
-    answers = [trial.answer(variant.path, **overrides) for variant in variants]
-    first = answers[0]
+    answers, untried = _answers(variants, overrides)
+    first = next(each for each in answers if each)
     for variant, other in zip(variants, answers, strict=True):
-        if (other.family, other.preprocess.size) != (first.family, first.preprocess.size):
+        if other and (other.family, other.preprocess.size) != (first.family, first.preprocess.size):
             raise ModelError(
-                f"{variant.path} is {_summary(other)}, {variants[0].path} is {_summary(first)}",
+                f"{variant.path} is {_summary(other)}, {variants[answers.index(first)].path} is {_summary(first)}",
                 hint="a bundle holds variants of one network; make a bundle for each",
             )
     manifest = Manifest(
@@ -91,11 +94,31 @@ def pack(
         labels="labels.txt" if labels else None,
         task={"family": first.family, **first.task_options},
         preprocess=PreprocessTable.of(first.preprocess),
-        variants=[_variant_table(variant, other, first) for variant, other in zip(variants, answers, strict=True)],
+        variants=[
+            _variant_table(variant, other or first, first) for variant, other in zip(variants, answers, strict=True)
+        ],
+        fallback=[backends.get(each).name for each in fallback],
     )
     if not dry_run:
         _write(out, manifest, variants, labels)
-    return manifest, list(dict.fromkeys(guess for each in answers for guess in each.guesses))
+    return manifest, [*untried, *dict.fromkeys(guess for each in answers if each for guess in each.guesses)]
+
+
+def _answers(variants: Sequence[Variant], overrides: dict[str, Any]) -> tuple[list[Answered | None], list[str]]:
+    """What each variant answers, None where its runtime or device is not here, and a line for each of these."""
+    answers: list[Answered | None] = []
+    untried: list[str] = []
+    missing: UnavailableError | None = None
+    for variant in variants:
+        try:
+            answers.append(trial.answer(variant.path, **overrides))
+        except UnavailableError as error:
+            missing = missing or error
+            answers.append(None)
+            untried.append(f"that {variant.path.name} is a variant of it: it cannot be tried here ({error})")
+    if missing and not any(answers):
+        raise missing
+    return answers, untried
 
 
 def _without_weights(sources: Sequence[Path]) -> list[Path]:

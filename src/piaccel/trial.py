@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import resource
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -28,6 +30,7 @@ from piaccel.version import __version__
 TIMEOUT_S = 120.0
 _MOST_ELEMENTS = 1 << 26
 _FREE_LENGTH = 64
+_ENDS = {kind.__name__: kind for kind in (CrashError, HangError)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +104,50 @@ def once(
 ) -> None:
     """Do what ``answer`` does, unless these files did it before with this version of the runtime, and so prepared.
 
-    Raises what ``answer`` raises.
+    Raises what ``answer`` raises; a crash or a hang is remembered too, and raised again without suffering it again
+    until ``forget`` is called.
     """
     bundle = Bundle.open(path)
     asked = {key: overrides.get(key) for key in ("task", "size")}  # the rest changes nothing that native code sees
     key = repr(
         (__version__, backend, backends.get(backend).stamp(), bundle.checksums(), variant, tuple(options), asked)
     )
-    mark = files.cache() / "opened" / hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]
-    if _is_file(mark):
+    mark = files.cache() / "opened" / f"{hashlib.sha256(key.encode(errors='replace')).hexdigest()[:32]}.json"
+    if _recall(mark):
         return
-    answer(bundle.path, backend, variant=variant, options=options, **overrides)
     try:
-        files.write_atomic(mark, f"{backend} opened {bundle.path.name}\n".encode(errors="replace"))
+        answer(bundle.path, backend, variant=variant, options=options, **overrides)
+    except (CrashError, HangError) as error:
+        _keep(mark, {"error": type(error).__name__, "message": str(error), "at": time.strftime("%Y-%m-%d %H:%M")})
+        raise
+    _keep(mark, {"opened": bundle.path.name})
+
+
+def forget() -> None:
+    """Drop what is remembered of files that a runtime opened, or died of."""
+    for mark in (files.cache() / "opened").glob("*.json"):
+        mark.unlink(missing_ok=True)
+
+
+def _recall(mark: Path) -> bool:
+    """Whether the trial that ``mark`` stands for went well before. Raises the crash or hang that it ended in."""
+    try:
+        kept = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # never tried, or a cache that this user may not read
+        return False
+    if not isinstance(kept, dict):
+        return False
+    if kind := _ENDS.get(str(kept.get("error"))):
+        hint = "use another backend, or try it again after: piaccel backends --again"
+        raise kind(f"{kept.get('message')}, seen {kept.get('at')}", hint=hint)
+    return "opened" in kept
+
+
+def _keep(mark: Path, document: Mapping[str, str]) -> None:
+    try:
+        files.write_atomic(mark, json.dumps(document))
     except WriteError:  # a read-only or full disk must not keep the model from running
         return
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a cache that this user may not read
-        return False
 
 
 def _in_child(

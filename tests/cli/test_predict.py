@@ -137,3 +137,21 @@ def test_auto_measures_once_and_says_why(files: Path, capsys: pytest.CaptureFixt
         assert predict(files, str(files / "pictures" / "red.png"), backend="auto") == 0
         assert "fastest of" in capsys.readouterr().err
     assert len(os.listdir(files / "cache" / "piaccel" / "choices")) == 1
+
+
+def test_a_list_of_backends_answers_with_the_first_that_works(
+    files: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = str(files / "pictures")
+    assert predict(files, pictures, "--json", backend="ncnn > opencv") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"]["backend"] == "opencv"
+    assert document["status"]["wanted"] == "ncnn"
+    assert document["status"]["degraded"]
+    assert document["status"]["answered"] == {"opencv": 3}
+    assert {each["backend"] for each in document["results"]} == {"opencv"}
+    assert "FALLBACK: opencv answers in place of ncnn" in caplog.text
+    assert predict(files, pictures, "--no-fallback", backend="ncnn > opencv") == 1
+    assert "ncnn" in capsys.readouterr().err
+    assert predict(files, pictures, backend="ncnn > ") == 2
+    assert "no list of backends" in capsys.readouterr().err

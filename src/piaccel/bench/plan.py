@@ -75,7 +75,7 @@ def make(
     everywhere = models.candidates(bundle)
     precisions = {variant.name: precision_of(variant) for variant in bundle.variants}
     found = {name: backends.get(name).probe() for name in dict.fromkeys(name for _, name in [*pairs, *everywhere])}
-    given = _share_out(tuple(options), [name for _, name in pairs])
+    given = share_out(tuple(options), [name for _, name in pairs])
 
     def candidate(variant: Variant, name: str, count: int, hint: str = "") -> Candidate:
         availability = found.get(name, Availability(False))
@@ -128,8 +128,11 @@ def _exactness(precision: str) -> int:
     return _EXACTNESS.index(precision) if precision in _EXACTNESS else len(_EXACTNESS)
 
 
-def _share_out(options: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Give each backend the options it has. Raises OptionError for one that no backend has, or a wrong value."""
+def share_out(options: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Give each of the backends ``names`` those of the "key=value" options that it has.
+
+    Raises OptionError for one that none of them has, or a wrong value.
+    """
     given: dict[str, tuple[str, ...]] = {}
     known = {name: {each.name for each in fields(backends.get(name).options)} for name in names}
     for option in options:

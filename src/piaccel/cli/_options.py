@@ -10,7 +10,15 @@ import typer
 from piaccel.errors import OptionError
 
 ModelArgument = Annotated[Path, typer.Argument(help="A bundle's folder, or a .tflite, .onnx, .xml or .param file.")]
-Backend = Annotated[str, typer.Option("--backend", "-b", help="auto (the fastest that agrees), or a backend's name.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend", "-b", help="auto (the fastest that agrees), a backend, or a list: 'hailo > edgetpu > litert'."
+    ),
+]
+NoFallback = Annotated[
+    bool, typer.Option("--no-fallback", help="Of a list of backends, take the first or fail; no other answers for it.")
+]
 VariantName = Annotated[str | None, typer.Option("--variant", help="Take this variant of the bundle.")]
 Threads = Annotated[int | None, typer.Option("--threads", "-t", min=1, help="CPU threads; one a core when not given.")]
 BackendOptions = Annotated[

@@ -40,7 +40,10 @@ def backends(
     from piaccel import backends as seam
 
     if again:
+        from piaccel import trial
+
         seam.forget()
+        trial.forget()
     with ThreadPoolExecutor(2) as pool:  # two runtimes at a time fit into the smallest board
         rows = list(pool.map(_row, seam.names()))
     rows.sort(key=lambda row: (row["state"] != "ready", -row["priority"]))

@@ -19,6 +19,10 @@ def bundle(
     name: Annotated[str | None, typer.Option(help="The model's name; the folder's when not given.")] = None,
     description: Annotated[str, typer.Option(help="One line on what it is for.")] = "",
     licence: Annotated[str, typer.Option(help="The model's licence, such as Apache-2.0.")] = "",
+    fallback: Annotated[
+        str | None,
+        typer.Option(help="Backends in the order in which they are to serve: 'hailo > edgetpu > litert'."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made; make nothing.")] = False,
     json: options.Json = False,
     task: options.TaskName = None,
@@ -42,10 +46,18 @@ def bundle(
     if not files or out is None:
         raise OptionError("name the model's files and the folder to make", hint="piaccel bundle FILE... --out DIR")
     from piaccel import packing
+    from piaccel.fallback import order_of
 
     given = options.overrides(task, labels, size, mean, std, colour, resize)
     made, guesses = packing.pack(
-        files, out, name=name, description=description, licence=licence, dry_run=dry_run, **given
+        files,
+        out,
+        name=name,
+        description=description,
+        licence=licence,
+        fallback=order_of(fallback) if fallback else (),
+        dry_run=dry_run,
+        **given,
     )
     if json:
         document = {"out": str(out), "dry_run": dry_run, "manifest": made, "guesses": guesses}

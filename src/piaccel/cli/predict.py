@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ def predict(
     model: options.ModelArgument,
     images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", metavar="IMAGE...")],
     backend: options.Backend = "auto",
+    no_fallback: options.NoFallback = False,
     variant: options.VariantName = None,
     threads: options.Threads = None,
     option: options.BackendOptions = [],  # noqa: B006 - typer copies it
@@ -43,7 +45,8 @@ def predict(
 ) -> None:
     """Say what a model sees in pictures.
 
-    Example: piaccel predict demo/bundle demo/images --backend litert --top 1
+    Examples: piaccel predict demo/bundle demo/images --backend litert --top 1
+              piaccel predict parts pictures --backend "hailo > edgetpu > litert"
     """
     from piaccel import auto
     from piaccel import images as pictures
@@ -54,7 +57,15 @@ def predict(
     targets = _targets(save, paths) if save is not None else {}
     with progress("looking at the model and the runtimes") as tell:
         loaded = auto.load(
-            model, backend, variant=variant, threads=threads, options=option, root=root, progress=tell, **given
+            model,
+            backend,
+            variant=variant,
+            threads=threads,
+            options=option,
+            root=root,
+            progress=tell,
+            fallback=not no_fallback,
+            **given,
         )
     failed = False
     hints: set[str] = set()
@@ -74,7 +85,7 @@ def predict(
                 if not json:
                     _complain(path, error, hints)
                 continue
-            answers.append({"image": str(path), "kind": result.kind, **result.to_dict()})
+            answers.append({"image": str(path), "backend": result.backend, "kind": result.kind, **result.to_dict()})
             if not json:
                 _print(path, result)
     if json:
@@ -142,6 +153,7 @@ def _print_json(model: Model, answers: list[dict[str, Any]]) -> None:
         "backend": model.backend,
         "why": model.why,
         "guesses": model.guesses,
+        "status": {**asdict(model.status), "degraded": model.status.degraded},
         "results": answers,
     }
     print_json(document)

@@ -17,6 +17,8 @@ class Result(ABC):
     """What a model says about one frame."""
 
     kind: ClassVar[str]
+    backend: str | None = None
+    """Who answered; the model fills it in."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
