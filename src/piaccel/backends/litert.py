@@ -1,29 +1,34 @@
-"""LiteRT (TensorFlow Lite): the default runtime for .tflite files, with the XNNPACK delegate.
-
-API: ai_edge_litert.interpreter, the same as tflite_runtime.interpreter and tensorflow.lite.
-"""
+"""LiteRT (TensorFlow Lite): the default runtime for .tflite files, with the XNNPACK delegate or one of your own."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from piaccel.backends import Availability, Backend, Options, Placement, Session, _delegates, _tflite
+from piaccel.errors import ModelError, OptionError, UnavailableError
 
-from piaccel import chatter
-from piaccel.backends import Availability, Backend, Options, Session, distinct
-from piaccel.tensors import Array, Quantization, TensorSpec, guess_layout
-
-_MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
+_MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiteRTOptions(Options):
     xnnpack: bool = True
     """Use the XNNPACK delegate; False runs the built-in kernels."""
+    delegate: str | None = None
+    """"LIB[:key=value,...]": an external delegate, which takes what it can; the rest stays on the CPU."""
+    require_full_delegation: bool = False
+    """Refuse a network of which the delegate leaves an operator to the CPU."""
+    custom_ops: str | None = None
+    """"LIB[:FUNCTION,...]": a library whose functions register operators that LiteRT does not know."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.require_full_delegation and self.delegate is None:
+            raise OptionError("require_full_delegation needs a delegate: delegate=LIB[:key=value,...]")
+        if self.delegate is not None:
+            _split(self.delegate)
 
 
 class LiteRT(Backend):
@@ -31,109 +36,57 @@ class LiteRT(Backend):
     looks_into = suffixes
     priority = 100
     options = LiteRTOptions
-    modules = _MODULES
-    install = "pip install ai-edge-litert"
+    modules = _tflite.MODULES
+    install = _tflite.INSTALL
 
     def _probe(self) -> Availability:
-        module = _runtime()
-        module.Interpreter  # noqa: B018 - tensorflow loads it only now
-        package = module.__name__.partition(".")[0]
-        version = getattr(importlib.import_module(package), "__version__", None)
-        return Availability(True, version=version or _metadata_version(package), devices=("CPU",))
+        return Availability(True, version=_tflite.version(_tflite.runtime()), devices=("CPU",))
 
     def _load(self, path: Path, options: LiteRTOptions) -> Session:
-        module = _runtime()
-        resolver = _resolver(module, options.xnnpack)
-        interpreter = module.Interpreter(
-            model_path=str(path), num_threads=options.thread_count, experimental_op_resolver_type=resolver
+        module = _tflite.runtime()
+        delegates = [_delegate(module, options.delegate)] if options.delegate else []
+        registerers = _delegates.registerers(options.custom_ops) if options.custom_ops else []
+        interpreter = _tflite.interpreter(
+            module,
+            path,
+            options.thread_count,
+            xnnpack=options.xnnpack,
+            delegates=delegates,
+            registerers=registerers,
         )
-        return _Session(interpreter)
+        return _tflite.TFLiteSession(interpreter, _placement(interpreter, path, options))
 
 
-class _Session(Session):
-    def __init__(self, interpreter: Any) -> None:
-        ins, outs = interpreter.get_input_details(), interpreter.get_output_details()
-        self.inputs = _specs(ins, True)
-        self.outputs = _specs(outs, False)
-        self._fed = tuple((spec.name, detail["index"]) for spec, detail in zip(self.inputs, ins, strict=True))
-        self._given = tuple((spec.name, detail["index"]) for spec, detail in zip(self.outputs, outs, strict=True))
-        self._interpreter = interpreter
-        self._set, self._invoke, self._get = interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
-        self._free = any(None in spec.shape for spec in self.inputs)
-        self._shapes: tuple[tuple[int, ...], ...] | None = None
-        try:
-            interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            # Free dimensions stand at 1 until the first run, which not every network survives.
-            if not self._free or "custom op" in str(error):
-                raise
-
-    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        if self._free:
-            self._resize(feeds)
-        for name, index in self._fed:
-            self._set(index, feeds[name])
-        self._invoke()
-        return {name: self._get(index) for name, index in self._given}
-
-    def _resize(self, feeds: Mapping[str, Array]) -> None:
-        shapes = tuple(feeds[name].shape for name, _ in self._fed)
-        if shapes == self._shapes:
-            return
-        self._shapes = None
-        with chatter.quiet():
-            for (_, index), shape in zip(self._fed, shapes, strict=True):
-                self._interpreter.resize_tensor_input(index, shape, strict=True)
-            self._interpreter.allocate_tensors()
-        self._shapes = shapes
-
-    def _close(self) -> None:
-        del self._set, self._invoke, self._get, self._interpreter
+def _split(text: str) -> tuple[str, dict[str, str]]:
+    """Read "LIB[:key=value,...]". Raises OptionError for anything else."""
+    path, _, rest = text.partition(":")
+    pairs = [pair.partition("=") for pair in rest.split(",")] if rest else []
+    if not path or not all(key and equals for key, equals, _ in pairs):
+        raise OptionError(f"delegate {text!r} is not LIB[:key=value,...]")
+    return path, {key: value for key, _, value in pairs}
 
 
-def _runtime() -> Any:
-    failure: ImportError | None = None
-    for name in _MODULES:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            failure = failure or error
-    assert failure is not None
-    raise failure
+def _delegate(module: Any, text: str) -> Any:
+    path, options = _split(text)
+    try:
+        return _delegates.delegate(module, path, options, _delegates.library(path))
+    except _delegates.Refused as error:
+        said = str(error).splitlines()
+        reason = f"it says: {said[-1]}" if said else "it does not say why"
+        hint = "see what the delegate's own documentation says of its device and options; -v shows all that it prints"
+        raise UnavailableError(f"the delegate {path} refuses to start: {reason}", hint=hint) from error
 
 
-def _resolver(module: Any, xnnpack: bool) -> Any:
-    kinds = getattr(module, "OpResolverType", None)
-    if kinds is None:  # tensorflow.lite keeps it in experimental
-        kinds = module.experimental.OpResolverType
-    return kinds.AUTO if xnnpack else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-
-
-def _metadata_version(package: str) -> str | None:
-    from importlib.metadata import packages_distributions, version
-
-    found = packages_distributions().get(package)
-    return version(found[0]) if found else None
-
-
-def _specs(details: list[dict[str, Any]], is_input: bool) -> tuple[TensorSpec, ...]:
-    names = distinct(detail["name"] for detail in details)
-    return tuple(_spec(name, detail, is_input) for name, detail in zip(names, details, strict=True))
-
-
-def _spec(name: str, detail: dict[str, Any], is_input: bool) -> TensorSpec:
-    signature = detail.get("shape_signature", detail["shape"])
-    if len(signature) != len(detail["shape"]):  # absent in the file
-        signature = detail["shape"]
-    shape = tuple(None if size < 0 else int(size) for size in signature)
-    layout = guess_layout(shape) if is_input else ""
-    return TensorSpec(name, shape, np.dtype(detail["dtype"]), layout, _quantization(detail))
-
-
-def _quantization(detail: dict[str, Any]) -> Quantization | None:
-    found = detail["quantization_parameters"]
-    if not len(found["scales"]) or not found["scales"].any() or np.dtype(detail["dtype"]).kind not in "iu":
+def _placement(interpreter: Any, path: Path, options: LiteRTOptions) -> Placement | None:
+    if options.delegate is None:
         return None
-    return Quantization(
-        tuple(found["scales"].tolist()), tuple(found["zero_points"].tolist()), int(found["quantized_dimension"])
-    )
+    accelerator = Path(_split(options.delegate)[0]).name
+    found, left = _delegates.placement(interpreter, accelerator)
+    if options.require_full_delegation and (found is None or left):
+        what = f"{found.left} of {found.taken + found.left} operators" if found else "an unknown number of operators"
+        names = ", ".join(list(dict.fromkeys(left))[:_MOST_NAMED])
+        raise ModelError(
+            f"{path}: {accelerator} leaves {what} to the CPU{': ' + names if names else ''}",
+            hint="leave require_full_delegation out, or convert the network to operators that the delegate knows",
+        )
+    return found
