@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from piaccel import backends, plugins
+from piaccel.errors import UnavailableError
+from piaccel.testing import edgetpu
 from tests.backends import strangers
 
 
@@ -30,3 +32,12 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     _forget()
     yield folder
     _forget()
+
+
+@pytest.fixture(scope="session")
+def libedgetpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A libedgetpu that needs no TPU."""
+    try:
+        return edgetpu.build(tmp_path_factory.mktemp("coral") / "libedgetpu.so.1")
+    except UnavailableError as error:
+        pytest.skip(str(error))

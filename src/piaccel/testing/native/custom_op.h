@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -29,6 +30,7 @@ struct KeyHash {
 
 struct ResolverLayout {
   void* virtual_table;
+  std::shared_ptr<void> operators_cache;  // of the base class, tflite/core/api/op_resolver.h
   bool has_user_operators;
   std::vector<void*> delegate_creators;
   std::vector<void*> opaque_delegate_creators;
@@ -40,8 +42,8 @@ struct ResolverLayout {
 inline bool add_custom(void* resolver, const char* name, TfLiteRegistration kernel, int version = 1) {
   constexpr int kConv2d = 3, kCustom = 32;  // of the enum BuiltinOperator, which never changes
   auto* layout = static_cast<ResolverLayout*>(resolver);
-  const size_t count = layout->builtins.size();
-  if (count < 50 || count > 5000 || !layout->builtins.count({kConv2d, 1})) {
+  const size_t count = layout->builtins.size(), buckets = layout->builtins.bucket_count();
+  if (count < 50 || buckets < count || buckets > 5000 || !layout->builtins.count({kConv2d, 1})) {
     std::fprintf(stderr, "%s is not registered: this LiteRT's op resolver has another layout\n", name);
     return false;
   }
