@@ -16,9 +16,9 @@ LAYERS = (
     {"tensors"},
     {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
     {"backends", "tasks", "sources", "sinks", "device"},
-    {"bundles", "fallback", "models", "packing", "trial"},
-    {"optimize", "bench", "pipeline", "testing"},
-    {"auto"},
+    {"bundles", "fallback", "models", "packing", "stream", "trial"},
+    {"optimize", "bench", "compilers", "pipeline", "testing"},
+    {"auto", "selftest"},
     {"serving", "fleet"},
     {"piaccel"},
     {"cli"},
@@ -26,7 +26,7 @@ LAYERS = (
 )
 TOGETHER = (
     {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
-    {"bundles", "fallback", "models", "packing", "trial"},
+    {"bundles", "fallback", "models", "packing", "stream", "trial"},
 )
 
 

@@ -96,6 +96,9 @@ def load(
             return models.load(path, name, variant=variant, threads=threads, options=mine, **overrides)
 
         return FallbackModel(order, open_backend) if fallback and len(order) > 1 else open_backend(order[0])
+    pairs = models.candidates(bundle, None, [variant] if variant else None)
+    if all(backends.get(name).brings_camera for _, name in pairs):  # nothing can be fed and measured
+        return models.load(path, variant=variant, threads=threads, options=chosen_options, **overrides)
     pick = choose(
         bundle, variant=variant, threads=threads, options=chosen_options, root=root, progress=progress, **overrides
     ).pick

@@ -16,6 +16,7 @@ from piaccel.backends import Options, Session
 from piaccel.bundles import Bundle, Variant
 from piaccel.errors import ModelError, OptionError, UnavailableError
 from piaccel.frames import Colour, Frame, Geometry, Preprocess, Preprocessor, Resize
+from piaccel.stream import Stream
 from piaccel.tensors import Array, TensorSpec
 
 __all__ = ["Bundle", "Model", "Overrides", "Status", "Variant", "candidates", "load", "open_model"]
@@ -122,9 +123,7 @@ class Model:
         """
         image = frame.image if isinstance(frame, Frame) else frame
         feeds, geometry = self.preprocess(image)
-        result = self.postprocess(self.infer(feeds), geometry)
-        self._answered += 1
-        return result
+        return self.answer(self.infer(feeds), geometry)
 
     def predict_batch(self, frames: Iterable[NDArray[np.uint8] | Frame]) -> list[tasks.Result]:
         """Answer several pictures, in order."""
@@ -147,6 +146,16 @@ class Model:
         result = self.task.decode(outputs, geometry, self.labels)
         object.__setattr__(result, "backend", self.backend)  # frozen for everybody else
         return result
+
+    def answer(self, outputs: Mapping[str, Array], geometry: Geometry) -> tasks.Result:
+        """Do what ``postprocess`` does and count the frame as answered."""
+        result = self.postprocess(outputs, geometry)
+        self._answered += 1
+        return result
+
+    def stream(self) -> Stream:
+        """Yield frames with their results, for a device with a camera of its own; raises OptionError for others."""
+        return Stream(self)
 
     @property
     def status(self) -> Status:

@@ -71,7 +71,8 @@ def open_file(
     used again instead of a fresh child: many files in little time.
     """
     arguments = name, path, options, run
-    opened = _in_child("opened_here", arguments, f"{path}: {name}", timeout, memory=memory, worker=worker)
+    known = backends.get(name).crash_hint
+    opened = _in_child("opened_here", arguments, f"{path}: {name}", timeout, memory=memory, worker=worker, known=known)
     assert isinstance(opened, Opened)
     return opened
 
@@ -89,7 +90,9 @@ def answer(
     Raises what loading and predicting raise, CrashError when the runtime killed the child, HangError.
     """
     who = f"{path if variant is None else f'{path}, {variant}'}: {backend or 'a runtime'}"
-    answered = _in_child("answered_here", (path, backend, variant, tuple(options), overrides), who, TIMEOUT_S)
+    arguments = path, backend, variant, tuple(options), overrides
+    known = backends.get(backend).crash_hint if backend else ""
+    answered = _in_child("answered_here", arguments, who, TIMEOUT_S, known=known)
     assert isinstance(answered, Answered)
     return answered
 
@@ -108,6 +111,8 @@ def once(
     until ``forget`` is called.
     """
     bundle = Bundle.open(path)
+    if backends.get(backend).brings_camera:  # it takes no picture, and a child would start an upload that nobody sees
+        return
     asked = {key: overrides.get(key) for key in ("task", "size")}  # the rest changes nothing that native code sees
     key = repr(
         (__version__, backend, backends.get(backend).stamp(), bundle.checksums(), variant, tuple(options), asked)
@@ -158,8 +163,12 @@ def _in_child(
     *,
     memory: int | None = None,
     worker: isolation.Worker | None = None,
+    known: str = "",
 ) -> object:
-    """Run a function of this module in a child that may have ``memory`` bytes; ``who`` is blamed when it dies."""
+    """Run a function of this module in a child that may have ``memory`` bytes; ``who`` is blamed when it dies.
+
+    ``known`` is what the backend knows of such deaths.
+    """
     call = worker.call if worker is not None else isolation.call
     limit = memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
@@ -167,7 +176,7 @@ def _in_child(
     except CrashError as error:
         cause = str(error).rpartition(": ")[2]
         hint = "the file is damaged, or this runtime has a bug: open it with another backend"
-        raise CrashError(f"{who} died of it ({cause})", hint=hint) from error
+        raise CrashError(f"{who} died of it ({cause})", hint="; ".join(filter(None, (known, hint)))) from error
     except HangError as error:
         raise HangError(f"{who} did not open it within {timeout:g} s") from error
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from piaccel import chatter, isolation, plugins
 from piaccel.backends import _diagnosis, _memory
+from piaccel.backends._camera import CameraSession as CameraSession
+from piaccel.backends._camera import Shot as Shot
 from piaccel.backends._memory import forget as forget
 from piaccel.backends._remedies import crash_remedy, import_remedy, reinstall
 from piaccel.backends._session import Placement as Placement
@@ -87,6 +89,8 @@ class Backend(ABC):
     """File names it opens end in one of these."""
     priority: ClassVar[int]
     """Where nothing was measured, the available backend with the highest priority is taken."""
+    accelerator: ClassVar[bool] = False
+    """Whether it is for hardware beside the CPU."""
     options: ClassVar[type[Options]] = Options
     modules: ClassVar[tuple[str, ...]]
     """The Python modules that can provide the runtime, best first; any one of them is enough."""
@@ -100,6 +104,8 @@ class Backend(ABC):
     """What to do about a device that does not answer when the runtime is started."""
     probe_timeout_s: ClassVar[float | None] = None
     """How long a probe may take; None is the time that importing takes on the slowest board."""
+    brings_camera: ClassVar[bool] = False
+    """Whether its sessions are ``CameraSession``: they cannot be fed, so nothing is tried out or measured with them."""
 
     @property
     def name(self) -> str:

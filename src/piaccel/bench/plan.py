@@ -74,7 +74,7 @@ def make(
         raise OptionError(f"{min(counts)} threads cannot be, the least is 1")
     everywhere = models.candidates(bundle)
     precisions = {variant.name: precision_of(variant) for variant in bundle.variants}
-    found = {name: backends.get(name).probe() for name in dict.fromkeys(name for _, name in [*pairs, *everywhere])}
+    found = {name: _probed(name) for name in dict.fromkeys(name for _, name in [*pairs, *everywhere])}
     given = share_out(tuple(options), [name for _, name in pairs])
 
     def candidate(variant: Variant, name: str, count: int, hint: str = "") -> Candidate:
@@ -111,6 +111,15 @@ def precision_of(variant: Variant) -> str:
         return formats.read(variant.path).precision or "unknown"
     except (ModelError, NotFoundError, UnavailableError):  # the backends will say what is wrong with it
         return "unknown"
+
+
+def _probed(name: str) -> Availability:
+    """What the backend can do for a measurement: one that answers only to its own camera can do nothing."""
+    backend = backends.get(name)
+    if backend.brings_camera:
+        reason = "it answers only to what its own camera sees, so no measurement can feed it"
+        return Availability(False, reason, "see its rate and times with Model.stream()", state="unsupported")
+    return backend.probe()
 
 
 def _refused(

@@ -1,0 +1,116 @@
+"""The fake's sensor: takes a network before the camera is opened, and answers in the frames' metadata."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+import time
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from piaccel.formats import rpk
+from piaccel.testing.imx500.settings import current
+
+picamera2: Any = importlib.import_module("picamera2")  # the fake, whatever a type checker would find
+_TENSORS = _DIMENSIONS = 16
+_TENSOR = struct.Struct(f"<II{_DIMENSIONS}H")
+_INFO_BYTES = 64 + 4 + _TENSORS * _TENSOR.size
+
+
+class IMX500:
+    def __init__(self, network_file: str, camera_id: str = "", tensor_injection: bool = False) -> None:
+        settings = current()
+        found = [each for each in picamera2.Picamera2.global_camera_info() if each["Model"] == "imx500"]
+        if not settings.bound or not any(camera_id in each["Id"] for each in found):
+            raise RuntimeError("IMX500: Requested camera dev-node not found")
+        if settings.denied:
+            raise PermissionError(13, "Permission denied", "/dev/v4l-subdev2")
+        if settings.firmware_error:
+            raise RuntimeError(f"IMX500: Unable to set network firmware {network_file}: {settings.firmware_error}")
+        self._number = int(next(each["Num"] for each in found if camera_id in each["Id"]))
+        info, _ = rpk.describe(Path(network_file))
+        counts = [int(info[f"outputTensorDimSize{place}"]) for place in range(1, 1 + int(info["outputTensorNum"]))]
+        self._shapes = [list(shape) for shape in settings.shapes] or [[count] for count in counts]
+        self._uploaded = 0.0
+        self.regions: list[tuple[int, int, int, int]] = [(0, 0, 4056, 3040)]
+        picamera2._networks[self._number] = self
+
+    @property
+    def camera_num(self) -> int:
+        return self._number
+
+    def set_inference_roi_abs(self, roi: tuple[int, int, int, int]) -> None:
+        self.regions.append(roi)
+
+    def show_network_fw_progress_bar(self) -> None:
+        return
+
+    def get_fw_upload_progress(self, stage_req: int) -> tuple[int, int]:
+        assert current().tells_progress, "debugfs cannot be read"
+        return (int(1000 * self._uploaded), 1000) if stage_req == 2 else (0, 0)
+
+    def upload(self) -> None:
+        """What the driver does when the camera is started."""
+        steps = 10
+        for step in range(steps):
+            self._uploaded = step / steps
+            time.sleep(current().upload_s / steps)
+        self._uploaded = 1.0
+
+    def results(self, frame: int) -> dict[str, Any]:
+        """What the frame's metadata holds of the network's answer."""
+        settings = current()
+        silent = settings.silent_frames < 0 or frame < settings.silent_frames
+        if silent or (settings.silent_every and frame % settings.silent_every == 0):
+            return {}
+        if settings.answers:
+            arrays = [np.asarray(answer, np.float32) for answer in settings.answers]
+        else:
+            arrays = [(frame + np.arange(prod(shape), dtype=np.float32)).reshape(shape) for shape in self._shapes]
+        flat = np.concatenate([array.ravel(order="F") for array in arrays])
+        shapes = [list(array.shape) for array in arrays]
+        return {
+            "CnnOutputTensor": tuple(flat.tolist()),
+            "CnnOutputTensorInfo": tuple(_info(shapes)),
+            "CnnKpiInfo": (17000, 2500),
+        }
+
+    def get_outputs(self, metadata: dict[str, Any], add_batch: bool = False) -> list[Any] | None:
+        tensor = metadata.get("CnnOutputTensor")
+        if not tensor:
+            return None
+        values, outputs, offset = np.fromiter(tensor, np.float32), [], 0
+        for shape in self.get_output_shapes(metadata):
+            output = values[offset : offset + prod(shape)].reshape(shape, order="F")
+            outputs.append(output[np.newaxis] if add_batch else output)
+            offset += prod(shape)
+        return outputs
+
+    def get_output_shapes(self, metadata: dict[str, Any]) -> list[list[int]]:
+        info = metadata.get("CnnOutputTensorInfo")
+        if not info:
+            return []
+        data = bytes(info)
+        if len(data) != _INFO_BYTES:
+            raise ValueError(f"tensor info length {len(data)} does not match expected size {_INFO_BYTES}")
+        (count,) = struct.unpack_from("<I", data, 64)
+        tensors = [_TENSOR.unpack_from(data, 68 + place * _TENSOR.size) for place in range(count)]
+        return [list(sizes[:rank]) for _, rank, *sizes in tensors]
+
+    @staticmethod
+    def get_kpi_info(metadata: dict[str, Any]) -> tuple[float, float] | None:
+        kpi = metadata.get("CnnKpiInfo")
+        return None if kpi is None else (kpi[0] / 1000, kpi[1] / 1000)
+
+
+def _info(shapes: Sequence[Sequence[int]]) -> bytes:
+    """The structure CnnOutputTensorInfoExported of libcamera."""
+    tensors = [
+        _TENSOR.pack(prod(shape), len(shape), *shape, *[0] * (_DIMENSIONS - len(shape)))
+        for shape in [*shapes, *[[0]] * (_TENSORS - len(shapes))]
+    ]
+    return b"fake".ljust(64, b"\0") + struct.pack("<I", len(shapes)) + b"".join(tensors)
