@@ -32,7 +32,9 @@ assert interrupted == 60
 
 
 @pytest.mark.parametrize(
-    "names", [["litert"], ["onnxruntime"], ["openvino"], ["opencv"], ["ncnn"], ["litert", "onnxruntime", "openvino"]]
+    "names",
+    [["litert"], ["onnxruntime"], ["openvino"], ["opencv"], ["ncnn"], ["litert", "onnxruntime", "openvino"]],
+    ids="+".join,
 )
 def test_a_runtime_answers_after_it_was_interrupted(demo: Path, names: list[str]) -> None:
     for name in names:
