@@ -40,6 +40,22 @@ class PreprocessTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
         return Preprocess(**{name: getattr(self, name) for name in self.__struct_fields__})
 
 
+class CompiledTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[variants.compiled]``: what a vendor's compiler made the file of, and what it said of it."""
+
+    target: str
+    compiler: str
+    source: str
+    source_sha256: _Sha256
+    taken: int | None = None
+    """Operators on the accelerator."""
+    left: int | None = None
+    """Operators that stay on the CPU."""
+    fits: bool | None = None
+    """Whether it fits into the accelerator's memory whole."""
+    facts: dict[str, str] = {}
+
+
 class VariantTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """``[[variants]]``: one file of the network."""
 
@@ -52,6 +68,7 @@ class VariantTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     weights_sha256: _Sha256 | None = None
     accuracy: float | None = None
     preprocess: PreprocessTable | None = None
+    compiled: CompiledTable | None = None
 
 
 class AccuracyTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
