@@ -39,8 +39,16 @@ static const char* environment(const char* name, const char* usual) {
   return value && *value ? value : usual;
 }
 
+static void keep(char* into, const char* text) { snprintf(into, LONGEST, "%s", text); }
+
 static const char* mode_of(const struct fake* fake) {
-  return fake && *fake->mode ? fake->mode : environment("PIACCEL_FAKE_EDGETPU", "");
+  static char last[LONGEST];
+  const char* mode = fake && *fake->mode ? fake->mode : environment("PIACCEL_FAKE_EDGETPU", "");
+  if (strcmp(mode, last) != 0) { /* a lost device is back when another mode is told */
+    keep(last, mode);
+    runs = 0;
+  }
+  return mode;
 }
 
 static bool is(const char* mode, const char* name) { return strcmp(mode, name) == 0; }
@@ -49,8 +57,6 @@ static bool lost(const char* mode) {
   const char* name = "lost-after:";
   return strncmp(mode, name, strlen(name)) == 0 && runs >= atoi(mode + strlen(name));
 }
-
-static void keep(char* into, const char* text) { snprintf(into, LONGEST, "%s", text); }
 
 struct edgetpu_device* edgetpu_list_devices(size_t* count) {
   const char* mode = mode_of(NULL);
