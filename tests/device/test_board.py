@@ -54,7 +54,7 @@ def test_the_kernel_is_found_in_proc_version_too(tmp_path: Path) -> None:
 
 def test_the_firmwares_word_on_memory_beats_the_revision_code(tmp_path: Path) -> None:
     board = FakeBoard(tmp_path, "pi5")
-    (board.root / "proc/device-tree/chosen").mkdir()
+    (board.root / "proc/device-tree/chosen").mkdir(exist_ok=True)
     (board.root / "proc/device-tree/chosen/rpi-sdram-size-gbit").write_bytes((128).to_bytes(4, "big"))
     assert detect(board.root).ram_bytes == 16 * GIB
 

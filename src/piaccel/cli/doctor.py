@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +16,17 @@ from piaccel.cli._text import print_json, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from piaccel.device.deadline import Answer
     from piaccel.device.doctor import Report
     from piaccel.device.findings import Finding, Runtime
 
 _COLOURS = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 _WORDS_COLUMN = 11
+_PROBES_S = 3.0
+"""With what ``diagnose`` may take, and the start of Python, the answer is there within 5 s."""
+_AT_A_TIME = 2
+_ROOMY_BYTES = 900 << 20
+"""Two runtimes at a time fit into the smallest board."""
 
 
 def doctor(json: options.Json = False, root: options.Root = Path("/")) -> None:
@@ -27,7 +36,7 @@ def doctor(json: options.Json = False, root: options.Root = Path("/")) -> None:
     """
     from piaccel.device.doctor import diagnose
 
-    report = diagnose(root, _runtimes())
+    report = diagnose(root, _start_probes())
     if json:
         print_json(report.to_dict())
     else:
@@ -38,24 +47,51 @@ def doctor(json: options.Json = False, root: options.Root = Path("/")) -> None:
         raise typer.Exit(1)
 
 
-def _runtimes() -> list[Runtime]:
-    """Probe every backend, side by side: each probe is a child process."""
-    from concurrent.futures import ThreadPoolExecutor
+def _start_probes() -> Callable[[], list[Runtime]]:
+    """Start to probe every backend, side by side; returns the function that collects what has answered in time.
 
+    Each probe is a child process. One that hangs is left behind, and ends with us.
+    """
+    import threading
+
+    from piaccel import backends
+    from piaccel.device.deadline import Answer, Deadline
+
+    deadline = Deadline(_PROBES_S)
+    names = backends.names()
+    turns = threading.Semaphore(len(names) if _memory_bytes() >= _ROOMY_BYTES else _AT_A_TIME)
+    answers = {name: Answer(partial(_probe, name, turns)) for name in names}
+    return lambda: [_collect(name, answer, deadline.left()) for name, answer in answers.items()]
+
+
+def _probe(name: str, turns: AbstractContextManager[object]) -> Runtime:
     from piaccel import backends
     from piaccel.device.findings import Runtime
     from piaccel.errors import OptionError
 
-    def probe(name: str) -> Runtime:
+    with turns:
         try:
             backend = backends.get(name)
         except OptionError as error:  # another package's plug-in that does not import
             return Runtime(name, False, True, str(error), "mend or uninstall the package that brings it")
         found = backend.probe()
-        return Runtime(name, found.ok, backend.installed(), found.reason, found.hint, found.version)
+        return Runtime(name, found.ok, backend.installed(), found.reason, found.hint, found.version, found.state or "")
 
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(probe, backends.names()))
+
+def _collect(name: str, answer: Answer[Runtime], seconds: float) -> Runtime:
+    from piaccel.device.findings import Runtime
+    from piaccel.errors import HangError
+
+    try:
+        return answer.within(seconds)
+    except HangError:
+        return Runtime(name, False, True, "it did not answer in time", "piaccel backends", state="no answer")
+
+
+def _memory_bytes() -> int:
+    import os
+
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
 
 
 def _print(console: Console, report: Report) -> None:

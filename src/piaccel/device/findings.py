@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from piaccel.device import bootconfig
+from piaccel.device.accelerators import Accelerator, Kind
 from piaccel.device.board import Board
+from piaccel.device.cameras import Camera
+from piaccel.device.debs import Debs
+from piaccel.device.modules import Modules
 from piaccel.device.packages import Packages
 from piaccel.device.sensors import Sensors
 from piaccel.device.throttle import Throttled
@@ -41,6 +46,8 @@ class Runtime:
     reason: str = ""
     hint: str = ""
     version: str | None = None
+    state: str = ""
+    """A word for it, such as "no device"; "no answer" when the time did not suffice to find out."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Subject:
     tree: Tree
     board: Board
     packages: Packages
+    debs: Debs
+    modules: Modules
+    accelerators: tuple[Accelerator, ...]
+    cameras: tuple[Camera, ...]
     sensors: Sensors
     readings: Mapping[str, float | None]
     runtimes: tuple[Runtime, ...] | None
@@ -66,9 +77,26 @@ class Subject:
         older = self.tree.exists("boot/config.txt") and not self.tree.exists("boot/firmware/config.txt")
         return "/boot" if older else "/boot/firmware"
 
-    def debian_version(self, package: str) -> str | None:
-        """The upstream version of an installed Debian package, such as ``2.36``."""
-        status = self.tree.text("var/lib/dpkg/status") or ""
-        version = r"Version: (?:\d+:)?(\d{1,9}(?:\.\d{1,9})*)"
-        found = re.search(rf"(?m)^Package: {re.escape(package)}\n(?:.+\n)*?{version}", status + "\n")
-        return found[1] if found else None
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """What config.txt sets for this board."""
+        return tuple(bootconfig.settings(self.tree.text(f"{self.boot.lstrip('/')}/config.txt"), self.board))
+
+    def parameter(self, name: str) -> str | None:
+        """The value of a dtparam, '' for one without; the last one counts."""
+        found = [part for key, value in self.settings if key == "dtparam" for part in value.split(",")]
+        values = [value for part in found for key, _, value in [part.partition("=")] if key == name]
+        return values[-1] if values else None
+
+    def overlay(self, *words: str) -> bool:
+        """Whether a dtoverlay line has all these words, the overlay's own name first."""
+        lines = [re.split(r"[,=]", value) for key, value in self.settings if key == "dtoverlay"]
+        return any(line[0] == words[0] and set(words) <= set(line) for line in lines)
+
+    def append(self, line: str) -> str:
+        """The command that adds a line for all boards to config.txt."""
+        return f"printf '\\n[all]\\n{line}\\n' | sudo tee -a {self.boot}/config.txt"
+
+    def accelerator(self, *kinds: Kind) -> Accelerator | None:
+        """The first accelerator of these kinds."""
+        return next((each for each in self.accelerators if each.kind in kinds), None)

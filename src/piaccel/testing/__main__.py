@@ -9,6 +9,7 @@ from typing import get_args
 
 from piaccel.errors import PiaccelError
 from piaccel.testing.captures import Kind, OperatingSystem, State
+from piaccel.testing.fake_accelerators import Plugged
 from piaccel.testing.fake_board import FakeBoard
 
 
@@ -21,13 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     board.add_argument("folder", metavar="DIR")
     board.add_argument("--os", choices=get_args(OperatingSystem), default="bookworm")
     board.add_argument("--state", choices=get_args(State), default="cool")
+    board.add_argument("--accelerator", choices=get_args(Plugged), action="append", default=[], help="may be repeated")
     given = parser.parse_args(arguments)
     try:
-        made = FakeBoard(given.folder, given.kind, os=given.os, state=given.state)
+        made = FakeBoard(given.folder, given.kind, os=given.os, state=given.state, accelerators=given.accelerator)
     except (PiaccelError, OSError) as error:
         sys.stderr.write(f"piaccel.testing: {error}\n")
         return 2
-    sys.stdout.write(f"{made.root}: {given.kind}, {given.state}; try: piaccel doctor --root {made.root}\n")
+    described = ", ".join([given.kind, given.state, *given.accelerator])
+    sys.stdout.write(f"{made.root}: {described}; try: piaccel doctor --root {made.root}\n")
     return 0
 
 

@@ -68,6 +68,7 @@ class Profile:
     clock_index: int
     hwmon: tuple[str, ...]
     states: dict[State, Now]
+    supply_ma: int | None = None  # what the board and its supply agreed on; only the Pi 5 tells
     legacy_throttled: bool = True  # the firmware driver's deprecated sysfs file, not on the Pi 5
 
 
@@ -148,6 +149,7 @@ PROFILES: dict[Kind, Profile] = {
             "throttled": Now(85.1, 0xE0006, 1500039168),
             "undervolted": Now(50.7, 0x50005, 1500039168),
         },
+        supply_ma=5000,
         legacy_throttled=False,
     ),
 }

@@ -8,36 +8,22 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from piaccel.errors import InputError, OptionError
 from piaccel.testing.captures import PMIC, PROFILES, RELEASES, Kind, OperatingSystem, State
-
-_ANSWERS = "var/lib/fake-board/vcgencmd"
-
-_VCGENCMD = f"""\
-#!/bin/sh
-# Stands in for vcgencmd: prints the answers kept in {_ANSWERS}, and fails in the words of the real one.
-answers="${{0%/*}}/../../{_ANSWERS}"
-if [ -e "$answers/no-device" ]; then
-    echo "Can't open device file: /dev/vcio_gencmd"
-    echo "Try creating a device file with: sudo mknod /dev/vcio c 100 0"
-    exit 255
-fi
-IFS=_
-if [ -f "$answers/$*" ]; then exec cat "$answers/$*"; fi
-for known in "$answers/$1" "$answers/$1"_*; do
-    if [ -f "$known" ]; then echo 'error=2 error_msg="Invalid arguments"'; exit 0; fi
-done
-echo 'error=1 error_msg="Command not registered"'
-"""
+from piaccel.testing.fake_accelerators import Plugged, plug
+from piaccel.testing.fake_system import USER_GROUPS, kernel_files, system_files
+from piaccel.testing.fake_vcgencmd import ANSWERS, PROGRAM
 
 
 class FakeBoard:
     """A board's files in ``folder``, which must be empty or missing. Hand ``board.root`` to whatever takes a root.
 
-    ``kind`` is one of zero2w, pi3b+, pi4, pi5; ``os`` bookworm or trixie; ``state`` cool, throttled or undervolted.
+    ``kind`` is one of zero2w, pi3b+, pi4, pi5; ``os`` bookworm or trixie; ``state`` cool, throttled or undervolted;
+    ``accelerators`` are plugged in and set up as their makers say.
     Raises OptionError for another word, InputError for a folder that holds something.
     """
 
@@ -48,8 +34,10 @@ class FakeBoard:
         *,
         os: OperatingSystem = "bookworm",
         state: State = "cool",
+        accelerators: Sequence[Plugged] = (),
     ) -> None:
-        for given, choices in ((kind, get_args(Kind)), (os, get_args(OperatingSystem)), (state, get_args(State))):
+        known = [(kind, get_args(Kind)), (os, get_args(OperatingSystem)), (state, get_args(State))]
+        for given, choices in (*known, *((each, get_args(Plugged)) for each in accelerators)):
             if given not in choices:
                 raise OptionError(f"{given!r} is none of {', '.join(choices)}")
         self.root = Path(folder)
@@ -58,12 +46,61 @@ class FakeBoard:
         self._profile = PROFILES[kind]
         self._release = RELEASES[os]
         self._hwmon = self._shuffled(kind)
+        self._debs: dict[str, str] = {}
+        self._groups = set(USER_GROUPS)
         self._write_system()
+        self.install_deb("libc6", self._release.glibc)
+        self.join()
         self._write_processor()
         self._write_hwmon()
         self._write_vcgencmd()
         self.set(fan_rpm=3112 if state == "cool" else 7980, load=0.12, memory_available_bytes=self._free_bytes())
+        if self._profile.supply_ma:
+            self.set(supply_ma=self._profile.supply_ma)
         self.enter(state)
+        for each in accelerators:
+            self.plug(each)
+
+    @property
+    def codename(self) -> OperatingSystem:
+        """The release of the operating system."""
+        return "trixie" if self._release is RELEASES["trixie"] else "bookworm"
+
+    @property
+    def kernel(self) -> str:
+        """The release of the running kernel."""
+        return (self.root / "proc/sys/kernel/osrelease").read_text().strip()
+
+    def plug(self, name: Plugged, **setup: str | bool | None) -> None:
+        """Plug an accelerator in, set up as ``fake_accelerators.HEALTHY`` says but for the parts in ``setup``."""
+        plug(self, name, **setup)
+
+    def boot(self, flavour: str) -> None:
+        """Let the kernel of this flavour run: ``rpi-2712`` has pages of 16 KiB, ``rpi-v8`` of 4 KiB."""
+        for name, text in kernel_files(self._release, flavour).items():
+            self.write(name, text)
+
+    def join(self, *groups: str) -> None:
+        """Put the user into groups."""
+        self._groups.update(groups)
+        lines = [f"{name}:x:{100 + number}:pi\n" for number, name in enumerate(sorted(self._groups))]
+        self.write("etc/group", "root:x:0:\n" + "".join(lines))
+
+    def leave(self, *groups: str) -> None:
+        """Take the user out of groups."""
+        self._groups.difference_update(groups)
+        self.join()
+
+    def install_deb(self, package: str, version: str | None) -> None:
+        """Add a package to dpkg's list, replace its version, or with None take it out."""
+        self._debs.pop(package, None)
+        if version is not None:
+            self._debs[package] = version
+        paragraphs = (
+            f"Package: {name}\nStatus: install ok installed\nArchitecture: arm64\nVersion: {text}\n\n"
+            for name, text in self._debs.items()
+        )
+        self.write("var/lib/dpkg/status", "".join(paragraphs))
 
     def enter(self, state: State) -> None:
         """Change temperature, throttle flags and clock to those of ``state``."""
@@ -80,12 +117,18 @@ class FakeBoard:
         load: float | None = None,
         memory_available_bytes: int | None = None,
         governor: str | None = None,
+        supply_ma: int | None = None,
     ) -> None:
         """Change what the sensors say from now on; each file is replaced whole, so a reader may run meanwhile.
 
         Bit 0 of ``throttled`` also sets rpi_volt's alarm. The clock the kernel requests stays at the maximum, as it
-        does on a real board.
+        does on a real board. ``supply_ma`` is what a Pi 5 and its supply have agreed on at boot; below 5000 USB is
+        limited to 600 mA.
         """
+        if supply_ma is not None:
+            self.write_bytes("proc/device-tree/chosen/power/max_current", supply_ma.to_bytes(4, "big"))
+            enough = int(supply_ma >= 5000)
+            self.write_bytes("proc/device-tree/chosen/power/usb_max_current_enable", enough.to_bytes(4, "big"))
         if temp_c is not None:
             self.write("sys/class/thermal/thermal_zone0/temp", f"{round(temp_c * 1000)}\n")
             self._write_channel("cpu_thermal", "temp1_input", round(temp_c * 1000))
@@ -109,11 +152,11 @@ class FakeBoard:
 
     def answer(self, command: str, text: str) -> None:
         """Let the fake ``vcgencmd`` answer ``text`` to ``command``."""
-        self.write(f"{_ANSWERS}/{command.replace(' ', '_')}", f"{text}\n")
+        self.write(f"{ANSWERS}/{command.replace(' ', '_')}", f"{text}\n")
 
     def close_firmware(self) -> None:
         """Let ``vcgencmd`` fail as it does for a user outside the group video."""
-        self.write(f"{_ANSWERS}/no-device", "")
+        self.write(f"{ANSWERS}/no-device", "")
 
     def install(self, package: str, version: str, *, apt: bool = False) -> None:
         """Add a Python package's metadata, where pip (for everybody) or apt puts it."""
@@ -123,59 +166,26 @@ class FakeBoard:
 
     def write(self, name: str, text: str) -> None:
         """Replace or add the file ``name``, relative to the root."""
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """The same with bytes."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.new")
-        beside.write_text(text)
+        beside.write_bytes(data)
         beside.replace(path)
 
     def _free_bytes(self) -> int:
         return self._profile.memory_kb * 1024 * 3 // 4
 
     def _write_system(self) -> None:
-        profile, release = self._profile, self._release
-        kernel = f"{release.kernel}-{profile.kernel}"
-        self.write("proc/device-tree/model", f"{profile.model}\0")
-        self.write("proc/device-tree/compatible", "".join(f"{name}\0" for name in profile.compatible))
-        self.write(
-            "proc/version",
-            f"Linux version {kernel} (serge@raspberrypi.com) ({release.compiler}, GNU ld (GNU Binutils for Debian) "
-            f"{release.binutils}) #1 SMP PREEMPT Debian {release.kernel_package} ({release.kernel_date})\n",
-        )
-        self.write("proc/sys/kernel/osrelease", f"{kernel}\n")
-        self.write(
-            "proc/cmdline",
-            "reboot=w coherent_pool=1M 8250.nr_uarts=1 pci=pcie_bus_safe cgroup_disable=memory numa_policy=interleave  "
-            "smsc95xx.macaddr=2C:CF:67:00:00:01 vc_mem.mem_base=0x3fc00000 vc_mem.mem_size=0x40000000  "
-            "console=ttyAMA10,115200 console=tty1 root=PARTUUID=585bdb7b-02 rootfstype=ext4 fsck.repair=yes rootwait\n",
-        )
-        self.write(
-            "proc/mounts",
-            "/dev/mmcblk0p2 / ext4 rw,noatime 0 0\n/dev/mmcblk0p1 /boot/firmware vfat rw,relatime 0 0\n",
-        )
-        self.write("proc/swaps", f"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n{release.swaps}")
-        self.write(
-            "etc/os-release",
-            f'PRETTY_NAME="{release.name}"\nNAME="Debian GNU/Linux"\nVERSION_ID="{release.version}"\n'
-            f"VERSION_CODENAME={release.name.split('(')[1].rstrip(')')}\nID=debian\n",
-        )
-        self.write("etc/rpi-issue", f"Raspberry Pi reference {release.kernel_date}\nGenerated using pi-gen\n")
-        self.write(
-            "boot/firmware/config.txt",
-            "dtparam=audio=on\ncamera_auto_detect=1\ndisplay_auto_detect=1\nauto_initramfs=1\n"
-            "dtoverlay=vc4-kms-v3d\nmax_framebuffers=2\ndisable_fw_kms_setup=1\narm_64bit=1\ndisable_overscan=1\n"
-            "arm_boost=1\n\n[cm4]\notg_mode=1\n\n[cm5]\ndtoverlay=dwc2,dr_mode=host\n\n[all]\n",
-        )
-        self.write("dev/vcio", "")
-        self.write("lib/ld-linux-aarch64.so.1", "")
-        self.write(
-            "var/lib/dpkg/status",
-            f"Package: libc6\nStatus: install ok installed\nArchitecture: arm64\nVersion: {release.glibc}\n",
-        )
-        self.write(f"usr/bin/python{release.python}", "")
-        (self.root / "usr/bin/python3").symlink_to(f"python{release.python}")
-        for package, version in release.packages.items():
+        for name, text in system_files(self._profile, self._release).items():
+            self.write(name, text)
+        (self.root / "usr/bin/python3").symlink_to(f"python{self._release.python}")
+        for package, version in self._release.packages.items():
             self.install(package, version, apt=True)
+        self.boot(self._profile.kernel)
 
     def _write_processor(self) -> None:
         profile = self._profile
@@ -214,7 +224,7 @@ class FakeBoard:
             self.write(f"sys/class/hwmon/hwmon{self._hwmon[driver]}/{channel}", f"{value}\n")
 
     def _write_vcgencmd(self) -> None:
-        self.write("usr/bin/vcgencmd", _VCGENCMD)
+        self.write("usr/bin/vcgencmd", PROGRAM)
         (self.root / "usr/bin/vcgencmd").chmod(0o755)
         self.answer("measure_volts", "volt=0.8563V")
         self.answer("measure_volts core", "volt=0.8563V")

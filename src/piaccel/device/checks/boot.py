@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Iterator
 
+from piaccel.device import bootconfig
 from piaccel.device.findings import Finding, Subject
 
-_SETTING = re.compile(r"(\w+)\s*=\s*(.*)")
 _USUAL_GPU_MIB = 76
 
 
@@ -30,7 +30,8 @@ def stale(subject: Subject) -> Iterator[Finding]:
     """Settings in the file that nothing reads since Bookworm."""
     if os.path.islink(subject.tree.path("boot/config.txt")) or not subject.tree.exists("boot/firmware/config.txt"):
         return
-    settings = [line for line in _lines(subject.tree.text("boot/config.txt")) if _SETTING.match(line)]
+    lines = bootconfig.lines(subject.tree.text("boot/config.txt"))
+    settings = [line for line in lines if bootconfig.is_setting(line)]
     if settings:
         yield Finding(
             "OS",
@@ -44,8 +45,7 @@ def stale(subject: Subject) -> Iterator[Finding]:
 
 def gpu_memory(subject: Subject) -> Iterator[Finding]:
     """``gpu_mem`` for the CPU's work: harmful, or without effect."""
-    name = subject.boot.lstrip("/") + "/config.txt"
-    for key, value in _settings(subject, name):
+    for key, value in subject.settings:
         if key != "gpu_mem" and not re.fullmatch(r"gpu_mem_(256|512|1024)", key):
             continue
         pi5 = subject.board.soc == "BCM2712"
@@ -60,32 +60,3 @@ def gpu_memory(subject: Subject) -> Iterator[Finding]:
             "Comment it out, then reboot.",
             f"sudo sed -i 's/^{key}\\b/#&/' {subject.boot}/config.txt",
         )
-
-
-def _settings(subject: Subject, name: str) -> Iterator[tuple[str, str]]:
-    """The settings that hold for this board: a filter such as [pi4] lasts until the next one."""
-    applies = True
-    for line in _lines(subject.tree.text(name)):
-        if line.startswith("["):
-            applies = _applies(subject, line.strip("[]").lower())
-        elif applies and (found := _SETTING.match(line)):
-            yield found[1], found[2].strip()
-
-
-def _applies(subject: Subject, filter_name: str) -> bool:
-    model, soc = subject.board.model or "", subject.board.soc
-    zero = "Zero" in model
-    return {
-        "all": True,
-        "pi5": soc == "BCM2712",
-        "pi4": soc == "BCM2711",
-        "pi3": soc == "BCM2837" and not zero,
-        "pi3+": "Plus" in model,
-        "pi0": zero,
-        "pi02": "Zero 2" in model,
-    }.get(filter_name, False)
-
-
-def _lines(text: str | None) -> list[str]:
-    lines = [line.partition("#")[0].strip() for line in (text or "").splitlines()]
-    return [line for line in lines if line]

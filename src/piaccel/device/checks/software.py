@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from piaccel.device.findings import Finding, Severity, Subject
+from piaccel.device.accelerators import BACKENDS
+from piaccel.device.findings import Finding, Runtime, Severity, Subject
 
 _OLDEST, _NEWEST = (3, 11), (3, 13)
 
@@ -104,7 +105,7 @@ def runtimes(subject: Subject) -> Iterator[Finding]:
     if working:
         whose = "" if subject.tree.live else " (this Python's)"
         yield Finding("runtimes", "ok", ", ".join(working) + whose)
-    else:
+    elif all(each.state != "no answer" for each in subject.runtimes):
         yield Finding(
             "runtimes",
             "problem",
@@ -114,6 +115,19 @@ def runtimes(subject: Subject) -> Iterator[Finding]:
             "python3 -m pip install ai-edge-litert",
         )
     for each in subject.runtimes:
-        if not each.ok:
-            severity: Severity = "warning" if each.installed else "note"
-            yield Finding("runtimes", severity, f"{each.name}: {each.reason}", command=each.hint)
+        if not each.ok and not _is_beside_the_point(subject, each):
+            yield Finding("runtimes", _severity(each), f"{each.name}: {each.reason}", command=each.hint)
+
+
+def _severity(runtime: Runtime) -> Severity:
+    """One that needs a device and hangs is suspicious; one of the CPU may be slow to start on a small board."""
+    if runtime.state == "no answer":
+        return "warning" if runtime.name in BACKENDS else "note"
+    return "warning" if runtime.installed and runtime.state != "not installed" else "note"
+
+
+def _is_beside_the_point(subject: Subject, runtime: Runtime) -> bool:
+    """A backend for a device that nobody has: no news for those who look for what is wrong."""
+    plugged = {each.kind.backend for each in subject.accelerators}
+    absent = runtime.name in BACKENDS and runtime.name not in plugged
+    return absent and (not runtime.installed or runtime.state in ("no device", "not installed", "unsupported"))

@@ -52,7 +52,7 @@ def _glibc(subject: Subject) -> tuple[int, int] | None:
         name = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
         text = name.removeprefix("glibc ") if name else None
     else:
-        text = subject.debian_version("libc6")
+        text = subject.debs.upstream("libc6")
     numbers = (text or "").split(".")
     return (int(numbers[0]), int(numbers[1])) if len(numbers) >= 2 else None
 

@@ -1,0 +1,45 @@
+"""The firmware's configuration file, ``config.txt`` (RP docs, config_txt.adoc)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from piaccel.device.board import Board
+
+_SETTING = re.compile(r"(\w+)\s*=\s*(.*)")
+
+
+def settings(text: str | None, board: Board) -> Iterator[tuple[str, str]]:
+    """The settings that hold for this board: a filter such as [pi4] lasts until the next one."""
+    applies = True
+    for line in lines(text):
+        if line.startswith("["):
+            applies = _applies(board, line.strip("[]").lower())
+        elif applies and (found := _SETTING.match(line)):
+            yield found[1], found[2].strip()
+
+
+def lines(text: str | None) -> list[str]:
+    """The lines without comments and white space; empty ones are left out."""
+    stripped = [line.partition("#")[0].strip() for line in (text or "").splitlines()]
+    return [line for line in stripped if line]
+
+
+def is_setting(line: str) -> bool:
+    """Whether a line sets something."""
+    return _SETTING.match(line) is not None
+
+
+def _applies(board: Board, filter_name: str) -> bool:
+    model, soc = board.model or "", board.soc
+    zero = "Zero" in model
+    return {
+        "all": True,
+        "pi5": soc == "BCM2712",
+        "pi4": soc == "BCM2711",
+        "pi3": soc == "BCM2837" and not zero,
+        "pi3+": "Plus" in model,
+        "pi0": zero,
+        "pi02": "Zero 2" in model,
+    }.get(filter_name, False)
