@@ -11,12 +11,14 @@ import pytest
 
 import piaccel
 from piaccel import backends, models
-from piaccel.backends import CameraSession, Options
+from piaccel.backends import Backend, CameraSession, Options
 from piaccel.backends import _imx500_camera as camera
+from piaccel.backends._imx500_injection import tensor
 from piaccel.backends.imx500 import IMX500Options, _geometry, _region
 from piaccel.errors import InferenceError, ModelError, OptionError, PiaccelError, UnavailableError
 from piaccel.models import Model
 from piaccel.tasks import Classification, Detections, Mask
+from piaccel.tensors import Array
 from piaccel.testing import imx500
 from piaccel.testing.compliance import BackendCompliance, open_in_this_process
 from tests.formats import rpks, samples
@@ -78,6 +80,73 @@ class TestCompliance:
     def test_nothing_is_printed(self, fake: object, net: Path, capfd: pytest.CaptureFixture[str]) -> None:
         first(net)
         assert capfd.readouterr() == ("", "")
+
+
+class TestPicturesAreAnswered(BackendCompliance):
+    """What every backend promises, with the option that gives pictures to the network."""
+
+    name = "imx500"
+    options = IMX500Options(inject=True)
+
+    @pytest.fixture(autouse=True)
+    def plugged_in(self) -> Iterator[None]:
+        with imx500.fake():
+            yield
+
+    def model(self, folder: Path) -> Path:
+        return rpks.write(folder / "net.rpk", (8, 32), (4,), intrinsics=None)
+
+    def feeds(self) -> dict[str, Array]:
+        image = np.zeros((1, 8, 32, 3), np.uint8)
+        image[..., 0], image[..., 1], image[0, :4, :, 2] = 10, 200, 100
+        return {"input": image}
+
+    def expected(self) -> dict[str, Array]:
+        return {"output0": np.array([[10 - 128, 200 - 128 + 1, 50 - 128 + 2, 10 - 128 + 3]], np.float32)}
+
+    def test_two_sessions_do_not_disturb_each_other(self, backend: Backend, path: Path) -> None:
+        with backend.load(path, self.options) as first:
+            with pytest.raises(UnavailableError, match="cannot be opened"):
+                backend.load(path, self.options)
+            first.run(self.feeds())
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_the_number_of_threads_does_not_change_the_answer(self, backend: Backend, path: Path, threads: int) -> None:
+        with backend.load(path, IMX500Options(threads=threads, inject=True)) as session:
+            self._assert_right(session.run(self.feeds()))
+
+
+def test_a_picture_that_the_sensor_missed_is_given_again(net: Path) -> None:
+    with imx500.fake(missed_pictures=2), opened(net, "inject=true") as model:
+        assert isinstance(model.predict(np.zeros((8, 8, 3), np.uint8)), Classification)
+
+
+def test_a_picture_that_is_never_answered_is_given_up(net: Path) -> None:
+    options = ("inject=true", "frame_timeout_s=0.1", "upload_timeout_s=0.2")
+    said = r"did not answer a picture within 0\.2 s"
+    with (
+        imx500.fake(missed_pictures=10**9),
+        opened(net, *options) as model,
+        pytest.raises(InferenceError, match=said) as caught,
+    ):
+        model.predict(np.zeros((8, 8, 3), np.uint8))
+    assert "rate=10" in caught.value.hint
+
+
+def test_a_picamera2_that_takes_no_pictures_says_so(net: Path) -> None:
+    with imx500.fake(injects=False), pytest.raises(UnavailableError, match="cannot give pictures") as caught:
+        opened(net, "inject=true")
+    assert "full-upgrade" in caught.value.hint
+
+
+def test_a_tensor_is_laid_out_as_the_sensor_keeps_it() -> None:
+    image = np.arange(3 * 33 * 3, dtype=np.uint8).reshape(3, 33, 3)
+    planes = np.frombuffer(tensor(image, {"dtype": "signed", "input_format": "RGB"}), np.int8).reshape(3, 4, 64)
+    np.testing.assert_array_equal(planes[1, :3, :33], image[..., 1].astype(int) - 128)
+    assert not planes[:, 3:].any()
+    assert not planes[:, :, 33:].any()
+    swapped = np.frombuffer(tensor(image, {"dtype": "unsigned", "input_format": "BGR"}), np.uint8).reshape(3, 4, 64)
+    np.testing.assert_array_equal(swapped[0, :3, :33], image[..., 2])
 
 
 def test_a_frame_arrives_with_its_result(fake: object, net: Path) -> None:
@@ -216,7 +285,8 @@ def test_the_camera_is_free_again_when_the_model_is_closed(fake: object, net: Pa
 def test_a_picture_cannot_be_fed(fake: object, net: Path) -> None:
     with opened(net) as model, pytest.raises(InferenceError, match="only to what its own camera sees") as caught:
         model.predict(np.zeros((8, 8, 3), np.uint8))
-    assert "Model.stream()" in caught.value.hint
+    assert "model.stream()" in caught.value.hint
+    assert "--option inject=true" in caught.value.hint
 
 
 def test_a_model_without_a_camera_has_no_stream(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ class Shot:
 class CameraSession(Session):
     """Its frames come from ``shots``; ``run`` says so."""
 
+    feed_hint = ""
+    """How it can be fed all the same."""
+
     @abstractmethod
     def shots(self) -> Iterator[Shot]:
         """Start the camera and yield its frames until the session is closed.
@@ -37,6 +40,6 @@ class CameraSession(Session):
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         raise InferenceError(
-            f"{self._path}: the sensor answers only to what its own camera sees, not to a picture or a benchmark",
-            hint="read it with Model.stream(); for pictures, load another variant of the network",
+            f"{self._path}: the sensor answers only to what its own camera sees, not to a picture",
+            hint=f"in Python: for frame, result in model.stream(): ...{self.feed_hint}",
         )

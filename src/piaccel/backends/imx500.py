@@ -1,7 +1,6 @@
 """The Raspberry Pi AI Camera: a Sony IMX500 sensor that runs the network itself, through picamera2.
 
-API: picamera2 0.3.38, devices/imx500/imx500.py; examples/imx500 of raspberrypi/picamera2. The injection of pictures
-(``tensor_injection``) is not used: its public part takes OpenEXR files only, and its authors call it a debug feature.
+API: picamera2 0.3.38, devices/imx500/imx500.py; examples/imx500 of raspberrypi/picamera2.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ import numpy as np
 
 from piaccel.backends import Availability, Backend, CameraSession, Options, Session, Shot, last_line
 from piaccel.backends import _imx500_camera as camera
-from piaccel.errors import InferenceError, OptionError, UnavailableError
+from piaccel.backends._imx500_injection import Injector, too_old
+from piaccel.errors import InferenceError, OptionError, PiaccelError, UnavailableError
 from piaccel.frames import Frame, Geometry
 from piaccel.tensors import Array, TensorSpec
 
@@ -43,6 +43,8 @@ class IMX500Options(Options):
     """How long the first answer may take: a network that is new to the camera is uploaded for minutes."""
     frame_timeout_s: float = 10.0
     """How long the next frame may take before the camera counts as lost."""
+    inject: bool = False
+    """Let the network answer pictures in place of what the sensor sees: its maker's debug feature, slow."""
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
@@ -85,6 +87,8 @@ class IMX500(Backend):
 
 
 class _Session(CameraSession):
+    feed_hint = "; or have it answer pictures, slowly: --option inject=true"
+
     def __init__(self, path: Path, network: Network, options: IMX500Options) -> None:
         picamera2, devices = _runtime()
         assert network.preprocess is not None
@@ -96,14 +100,19 @@ class _Session(CameraSession):
         self._model_size = (height, width)
         self._started = False
         self._picamera: Any = None
+        self._injector: Injector | None = None
         try:
-            self._device = devices.IMX500(str(path), options.camera)  # before Picamera2, or it has no network
+            if options.inject:
+                self._device = devices.IMX500(str(path), options.camera, tensor_injection=True)
+                self._injector = Injector(self._device)
+            else:
+                self._device = devices.IMX500(str(path), options.camera)  # before Picamera2, or it has no network
             self._picamera = picamera2.Picamera2(self._device.camera_num)
             self._configure(network)
         except Exception as error:  # libcamera's errors are of any type
             if self._picamera is not None:
                 self._picamera.close()
-            raise camera.explained(error, path) from error
+            raise _explained(error, path) from error
 
     def _configure(self, network: Network) -> None:
         height, width = self._options.frame_size
@@ -140,11 +149,7 @@ class _Session(CameraSession):
         """Start the camera and drop frames until the network answers."""
         deadline = time.monotonic() + self._options.upload_timeout_s
         with camera.upload(self._device, self._name):
-            try:
-                self._picamera.start()
-            except Exception as error:  # libcamera's errors are of any type
-                raise camera.explained(error, Path(self._name)) from error
-            self._started = True
+            self._start()
             while not self._closed:
                 image, metadata = self._capture(max(deadline - time.monotonic(), self._options.frame_timeout_s))
                 if self._device.get_outputs(metadata) is not None:
@@ -158,6 +163,38 @@ class _Session(CameraSession):
             else:
                 return
         yield image, metadata
+
+    def _start(self) -> None:
+        try:
+            self._picamera.start()
+        except Exception as error:  # libcamera's errors are of any type
+            raise _explained(error, Path(self._name)) from error
+        self._started = True
+
+    def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Answer a picture, where the camera was opened with ``inject``."""
+        if self._injector is None:
+            return super()._run(feeds)
+        patience_s = self._options.frame_timeout_s
+        if not self._started:
+            patience_s = self._options.upload_timeout_s
+            with camera.upload(self._device, self._name):
+                self._start()
+                self._capture(patience_s)
+        deadline = time.monotonic() + patience_s
+        image = feeds[self.inputs[0].name][0]
+        wanted = self._injector.put(image)
+        while time.monotonic() < deadline:
+            _, metadata = self._capture(self._options.frame_timeout_s)
+            late = self._injector.late(metadata, wanted)
+            if late == 0 and (outputs := self._outputs(metadata)) is not None:
+                return outputs
+            if late is not None and late >= 0:  # missed: the sensor was faster
+                wanted = self._injector.put(image)
+        raise InferenceError(
+            f"{self._name}: the camera did not answer a picture within {patience_s:g} s",
+            hint="a slower camera misses none: --option rate=10",
+        )
 
     def _capture(self, timeout: float) -> tuple[Array, Mapping[str, Any]]:
         if self._picamera is None:
@@ -208,6 +245,14 @@ def _runtime() -> tuple[Any, Any]:
         return importlib.import_module("picamera2"), importlib.import_module("picamera2.devices")
     except (ImportError, ValueError, AttributeError) as error:  # ValueError is NumPy's, of another binary layout
         raise camera.imported(error) from error
+
+
+def _explained(error: Exception, path: Path) -> PiaccelError:
+    if isinstance(error, PiaccelError):
+        return error
+    if isinstance(error, TypeError) and "tensor_injection" in str(error):
+        return too_old()
+    return camera.explained(error, path)
 
 
 def _batched(spec: TensorSpec, array: Array) -> Array:

@@ -43,6 +43,10 @@ class Settings:
     """The outputs' shapes without a batch; none: what the file states, flat."""
     answers: tuple[Any, ...] = ()
     """The outputs' values, nested lists of these shapes, the same for each frame; none: counted on from the frame."""
+    injects: bool = True
+    """Whether this picamera2 can give pictures to the network; older ones cannot."""
+    missed_pictures: int = 0
+    """So many pictures are answered by a frame that has passed already."""
     crop: tuple[int, int, int, int] = (0, 0, 4056, 3040)
     """The part of the sensor that frames show."""
 
