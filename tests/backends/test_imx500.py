@@ -166,6 +166,17 @@ def test_the_colours_of_a_frame_are_red_green_and_blue(fake: object, net: Path) 
     assert tuple(frame.image[-1, -1]) == imx500.COLOUR
 
 
+def test_the_program_in_the_docs_runs(
+    fake: object, net: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(net.parent)
+    page = (Path(__file__).parents[2] / "docs" / "imx500.md").read_text(encoding="utf-8")
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 31
+    assert lines[0].startswith("0  17.0")
+
+
 def test_picture_and_result_are_of_one_request(fake: object, net: Path) -> None:
     with opened(net) as model:
         session = model.session
