@@ -48,7 +48,7 @@ class _Damaged(ValueError):
 
 
 class _Pad(NamedTuple):
-    index: int
+    number: int
     spec: TensorSpec
 
 
@@ -128,8 +128,8 @@ def _tensors(group: Message) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, 
     inputs: list[TensorSpec] = []
     outputs: list[TensorSpec] = []
     for op in map(_message, group.get(8, [])):
-        inputs += [pad.spec for pad in _pads(op, 2, True) if pad.index not in targets]
-        outputs += [pad.spec for pad in _pads(op, 3, False) if pad.index not in sources]
+        inputs += [pad.spec for pad in _pads(op, 2, True) if pad.number not in targets]
+        outputs += [pad.spec for pad in _pads(op, 3, False) if pad.number not in sources]
     return tuple(inputs), tuple(outputs)
 
 

@@ -1,0 +1,1 @@
+"""The binding: errors, formats, devices and inference."""
