@@ -1,4 +1,4 @@
-"""ncnn on the CPU: a .param file with its .bin beside it. Vulkan stays off: it is slower than the CPU on every Pi."""
+"""ncnn: a .param file with its .bin beside it. Vulkan is off unless asked for: the GPU of every Pi loses to the CPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from piaccel.backends import Availability, Backend, Options, Session
+from piaccel.backends import Availability, Backend, Options, Placement, Session, _vulkan
 from piaccel.errors import InferenceError, ModelError
 from piaccel.tensors import Array
 
@@ -25,6 +25,10 @@ class NcnnOptions(Options):
     """Storage and arithmetic of float networks: f16 needs a CPU with it (Raspberry Pi 5), bf16 stores only."""
     light_mode: bool = True
     """Free each layer's result when nothing needs it any more: less memory."""
+    vulkan: bool = False
+    """Compute on a GPU, which is slower than the CPU on every Raspberry Pi measured so far."""
+    gpu: int = 0
+    """Which Vulkan device, counted from 0; needs ``vulkan``."""
 
 
 class Ncnn(Backend):
@@ -38,7 +42,7 @@ class Ncnn(Backend):
     def _probe(self) -> Availability:
         import ncnn
 
-        return Availability(True, version=ncnn.__version__, devices=("CPU",))
+        return Availability(True, version=ncnn.__version__, devices=("CPU", *_vulkan.described(self.stamp())))
 
     def _load(self, path: Path, options: NcnnOptions) -> Session:
         import ncnn
@@ -47,10 +51,14 @@ class Ncnn(Backend):
 
         if unknown := _unknown_layer(ncnn, path):
             raise ModelError(f"{path}: ncnn does not know its layer {unknown!r}")
+        if options.vulkan:
+            _vulkan.check(ncnn, options.gpu)
         net = ncnn.Net()
         settings = net.opt
         settings.num_threads = options.thread_count
-        settings.use_vulkan_compute = False
+        settings.use_vulkan_compute = options.vulkan
+        if options.vulkan:
+            net.set_vulkan_device(options.gpu)
         settings.lightmode = options.light_mode
         for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
             setattr(settings, name, options.precision == "f16")
@@ -60,7 +68,10 @@ class Ncnn(Backend):
             raise ModelError(f"{path}: it is truncated or damaged: not a valid ncnn .param file")
         if net.load_model(str(weights)) != 0:
             raise ModelError(f"{weights}: it is truncated, or does not belong to {path.name}")
-        return _Session(ncnn, net, formats.read(path, options.input_size))
+        session = _Session(ncnn, net, formats.read(path, options.input_size))
+        if options.vulkan:
+            session.placement = _placement(ncnn, net, options.gpu)
+        return session
 
 
 class _Session(Session):
@@ -92,6 +103,12 @@ class _Session(Session):
     def _close(self) -> None:
         self._net.clear()
         del self._net
+
+
+def _placement(ncnn: Any, net: Any, gpu: int) -> Placement:
+    layers = [layer for layer in net.layers() if layer.type != "Input"]
+    taken = sum(layer.support_vulkan for layer in layers)
+    return Placement(ncnn.get_gpu_info(gpu).device_name(), taken, len(layers) - taken)
 
 
 def _unknown_layer(ncnn: Any, path: Path) -> str:
