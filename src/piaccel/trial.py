@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from piaccel import backends, files, isolation, models
-from piaccel.backends import Options, Session
+from piaccel.backends import Options, Placement, Session
 from piaccel.bundles import Bundle
 from piaccel.errors import CrashError, HangError, InferenceError, UnavailableError, WriteError
 from piaccel.frames import Preprocess
@@ -41,6 +41,8 @@ class Opened:
     version: str | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    placement: Placement | None = None
+    """What an accelerator took of it; None where one device runs all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def opened_here(memory: int, name: str, path: Path, options: Options | None, run
     with backends.get(name).load(path, options) as session:
         if run:
             _run(session)
-        return Opened(name, found.version, session.inputs, session.outputs)
+        return Opened(name, found.version, session.inputs, session.outputs, session.placement)
 
 
 def answered_here(

@@ -73,7 +73,7 @@ def test_a_probe_tells_the_versions_and_the_devices(monkeypatch: pytest.MonkeyPa
     assert found.ok
     assert found.devices == (f"usb:0 {USB}", "pci:0 /dev/apex_0", "usb:1 /sys/bus/usb/devices/2-2")
     assert found.version is not None
-    assert found.version.endswith(" with libedgetpu runtime 14")
+    assert found.version.endswith(", runtime 14")
 
 
 def test_a_library_without_a_tpu_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ class EdgeTPU(Backend):
     def stamp(self) -> str | None:
         path = _place(None)
         if path is None:
-            return super().stamp()
+            return None
         return f"{super().stamp()} {path} {os.stat(path).st_mtime_ns}"
 
     def probe(self) -> Availability:
@@ -79,7 +79,7 @@ class EdgeTPU(Backend):
     def _probe(self) -> Availability:
         runtime = _tflite.version(_tflite.runtime())
         library = _open(_named(None))
-        version = f"{runtime} with libedgetpu {_version(library)}"
+        version = f"{runtime}, {_version(library)}"
         devices = tuple(f"{device} {path}".strip() for device, path in _devices(library))
         if not devices:
             reason, hint = _edgetpu_errors.NO_DEVICE

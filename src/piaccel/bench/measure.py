@@ -189,6 +189,10 @@ def _measured(
     if job.scenario == "multi-stream":
         many = [tuple(inputs[(first + i) % len(inputs)] for i in range(per_query)) for first in range(len(inputs))]
         take = partial(scenarios.back_to_back, _run_all(run), many, job.limits, expected_ns * per_query)
+    elif job.scenario == "offline" and model.session.depth > 1:
+        depth = model.session.depth
+        note = f"{depth} in flight"
+        take = partial(scenarios.in_flight, model.session.submit, queries, depth, job.limits, expected_ns)
     elif job.scenario == "offline":
         queries, per_query = _batched(model.session, inputs)
         runs = [run, *(stack.enter_context(_session(job, models.Overrides(**job.overrides))).run for _ in _extra(job))]
@@ -214,7 +218,8 @@ def _measured(
         other_load=after.other_load(before),
         server=server,
     )
-    return Done(repeat, per_query, note)
+    placed = str(model.session.placement or "")
+    return Done(repeat, per_query, "; ".join(filter(None, (note, placed))))
 
 
 def _share(cpu_ns: int, part_ns: int, whole_ns: int) -> int:

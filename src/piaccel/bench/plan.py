@@ -128,7 +128,8 @@ def _refused(
     for plugin in [backends.get(name) for name in only_backends] if only_backends else backends.every():
         for variant in bundle.variants:
             refusal = plugin.refusal(variant.path)
-            wanted = only_backends is not None or variant.path.name.lower().endswith(plugin.suffixes)
+            here = plugin.stamp() is not None  # what is not installed need not say what else stands in its way
+            wanted = only_backends is not None or (here and variant.path.name.lower().endswith(plugin.suffixes))
             if refusal and wanted and (not only_variants or variant.name in only_variants):
                 yield plugin, variant, refusal
 

@@ -83,7 +83,7 @@ def _ask_backends(path: Path, try_open: bool) -> list[Answer]:
         from piaccel import trial
         from piaccel.errors import PiaccelError
 
-        answer: Answer = {"name": name, "opens": None, "reason": "", "hint": "", "version": None}
+        answer: Answer = {"name": name, "opens": None, "reason": "", "hint": "", "version": None, "placement": None}
         try:
             backend = backends.get(name)
         except PiaccelError as error:  # another package's plug-in that does not import
@@ -96,7 +96,9 @@ def _ask_backends(path: Path, try_open: bool) -> list[Answer]:
         if not try_open:
             return answer
         try:
-            return {**answer, "opens": True, "version": trial.open_file(name, path).version}
+            opened = trial.open_file(name, path)
+            placement = str(opened.placement) if opened.placement else None
+            return {**answer, "opens": True, "version": opened.version, "placement": placement}
         except PiaccelError as error:
             reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{name} cannot open it: ")
             return {**answer, "opens": False, "reason": reason, "hint": error.hint}
@@ -225,10 +227,9 @@ def _print_backends(console: Console, answers: list[Answer]) -> None:
     for column in ("backend", "opens it", ""):
         table.add_column(column, overflow="fold")
     for answer in answers:
-        text = _safe(
-            answer["reason"].removeprefix(f"{answer['name']} ")
-            or (f"version {answer['version']}" if answer["version"] else "")
-        )
+        version = f"version {answer['version']}" if answer["version"] else ""
+        opened = ", ".join(filter(None, (version, answer["placement"])))
+        text = _safe(answer["reason"].removeprefix(f"{answer['name']} ") or opened)
         if answer["hint"]:
             text += f"\n[dim]-> {_safe(answer['hint'])}[/]"
         table.add_row(answer["name"], _mark(answer["opens"]), text)

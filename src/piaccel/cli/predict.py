@@ -130,7 +130,8 @@ def _complain(path: Path, error: PiaccelError, hints: set[str]) -> None:
 
 def _introduce(model: Model) -> None:
     threads = f"{model.threads} thread{'s' if model.threads > 1 else ''}"
-    runs = f"{model.bundle.name}: {model.variant.name} on {model.backend}, {threads} ({model.why})"
+    placed = f", {model.session.placement}" if model.session.placement else ""
+    runs = f"{model.bundle.name}: {model.variant.name} on {model.backend}, {threads}{placed} ({model.why})"
     typer.echo(printable(runs), err=True)
     for guess in model.guesses:
         typer.echo(f"  guessed: {printable(guess)}", err=True)
