@@ -15,6 +15,8 @@ from piaccel.bench.measure import Done, Job, answer, measure
 from piaccel.bench.scenarios import Limits
 from piaccel.bundles import Bundle
 from piaccel.errors import ChecksumError, NotFoundError
+from piaccel.testing import hailo
+from piaccel.testing.hailo import hefs
 
 MS = 1_000_000
 
@@ -80,6 +82,17 @@ def test_offline_fills_the_cores_with_sessions(tiny_model: Path) -> None:
     assert done.note == "2 sessions at once, batch 1"
     _, alone = run(job(tiny_model, scenario="offline", threads=2, cores=2))
     assert alone.note == "batch 1"
+
+
+def test_offline_keeps_a_pipelined_accelerator_busy(tmp_path: Path) -> None:
+    path = hefs.write(tmp_path / "net.hef", "mean", size=(16, 16, 3))
+    bundle = Bundle.open(path)
+    wanted = Job(bundle, bundle.variants[0], "hailo", 1, "offline", Limits(0, min_queries=30), 2)
+    with hailo.fake(delay_ms=1, queue=3):
+        done = run(wanted)[1]
+    assert (done.note, done.samples_per_query) == ("3 in flight", 1)
+    assert len(done.repeat.latency_ns) == 30
+    assert sum(done.repeat.latency_ns) > 2 * done.repeat.duration_ns  # they overlap
 
 
 def test_a_free_batch_dimension_is_used_offline(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -74,6 +75,63 @@ def test_an_error_in_one_of_the_offline_sessions_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         scenarios.offline([lambda _: None, fails], [None], Limits(0, min_queries=4), MS)
+
+
+class Pipeline:
+    """A session that answers ``stages`` steps after a run was handed in, one answer a step: they overlap."""
+
+    def __init__(self, clock: VirtualClock, stages: int) -> None:
+        self.clock = clock
+        self.stages = stages
+        self.free_at = clock.now_ns
+        self.flying = self.most = 0
+
+    def submit(self, step_ns: int) -> Future[None]:
+        self.flying += 1
+        self.most = max(self.most, self.flying)
+        self.free_at = ready = max(self.free_at + step_ns, self.clock.now_ns + self.stages * step_ns)
+        answer: Future[None] = Future()
+
+        def result(timeout: float | None = None) -> None:
+            self.clock.now_ns = max(self.clock.now_ns, ready)
+            self.flying -= 1
+
+        answer.result = result  # type: ignore[method-assign]
+        return answer
+
+
+@pytest.mark.parametrize(("depth", "per_step"), [(1, 1 / 3), (3, 1)])
+def test_runs_in_flight_overlap(depth: int, per_step: float) -> None:
+    clock = VirtualClock()
+    pipeline = Pipeline(clock, stages=3)
+    samples = scenarios.in_flight(pipeline.submit, [MS], depth, Limits(600 * MS, min_queries=64), MS, clock)
+    assert pipeline.most == depth
+    assert pipeline.flying == 0  # the last ones were waited for
+    assert len(samples.latency_ns) / (samples.duration_ns / MS) == pytest.approx(per_step, rel=0.02)
+    assert set(samples.latency_ns[depth:]) == {3 * MS}  # the first ones found the pipeline empty
+
+
+def test_runs_in_flight_go_on_until_the_minimum_of_queries() -> None:
+    clock = VirtualClock()
+    samples = scenarios.in_flight(Pipeline(clock, 2).submit, [MS], 2, Limits(0, min_queries=7), MS, clock)
+    assert len(samples.latency_ns) == 7
+
+
+def test_runs_in_flight_end_at_the_maximum_duration() -> None:
+    clock = VirtualClock()
+    limits = Limits(500 * MS, min_queries=64, max_duration_ns=100 * MS)
+    samples = scenarios.in_flight(Pipeline(clock, 1).submit, [50 * MS], 2, limits, MS, clock)
+    assert len(samples.latency_ns) < 5
+
+
+def test_a_run_that_fails_in_flight_ends_the_measurement() -> None:
+    def submit(_: object) -> Future[None]:
+        failed: Future[None] = Future()
+        failed.set_exception(ZeroDivisionError())
+        return failed
+
+    with pytest.raises(ZeroDivisionError):
+        scenarios.in_flight(submit, [None], 4, Limits(0, min_queries=9), MS)
 
 
 def serve(clock: VirtualClock, service_ns: int, rate: float, bound_ns: int, **limits: int) -> Attempt:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,7 @@ _SPIN_NS = 200_000
 
 Clock = Callable[[], int]
 Run = Callable[[Any], object]
+Submit = Callable[[Any], "Future[Any]"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,39 @@ def offline(
     started = min(stream.started_ns for stream in streams)
     ended = max(stream.started_ns + stream.duration_ns for stream in streams)
     return Samples([latency for stream in streams for latency in stream.latency_ns], started, ended - started)
+
+
+def in_flight(
+    submit: Submit,
+    inputs: Sequence[Any],
+    depth: int,
+    limits: Limits,
+    expected_ns: int,
+    clock: Clock = time.perf_counter_ns,
+) -> Samples:
+    """Keep ``depth`` runs of one session in flight (offline, where an accelerator works as a pipeline).
+
+    A latency counts from handing a run in to having its answer, with the runs before it; those that are still in
+    flight when it is enough are waited for and counted.
+    """
+    room = max(depth, limits.min_queries + 2 * limits.min_duration_ns // max(expected_ns, 1))
+    latencies: list[int] = []
+    flying: deque[tuple[int, Future[Any]]] = deque()
+    started = end = clock()
+    enough, latest = started + limits.min_duration_ns, started + limits.max_duration_ns
+    while True:
+        sent = len(latencies) + len(flying)
+        done = (end >= enough and sent >= limits.min_queries) or end >= latest or sent >= room
+        if not done and len(flying) < depth:
+            begin = clock()
+            flying.append((begin, submit(inputs[sent % len(inputs)])))
+            continue
+        if not flying:
+            return Samples(latencies, started, end - started)
+        begin, answer = flying.popleft()
+        answer.result()
+        end = clock()
+        latencies.append(end - begin)
 
 
 def serve(
