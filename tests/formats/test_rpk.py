@@ -50,7 +50,7 @@ def test_a_segmentation_and_a_nanodet_have_the_shapes_that_only_they_can_have(tm
     nanodet = {"task": "object detection", "cpu": {"post_processing": "nanodet"}}
     raw = formats.read(rpks.write(tmp_path / "raw.rpk", (416, 416), (3598 * 112,), nanodet))
     assert raw.outputs[0].shape == (1, 3598, 112)
-    assert raw.task == {}
+    assert raw.task == {"family": "nanodet"}
     assert raw.facts["post-processing on the CPU"] == "nanodet"
 
 

@@ -217,4 +217,6 @@ def _task(intrinsics: Intrinsics, outputs: Sequence[TensorSpec]) -> dict[str, An
         return {"family": "segmentation"}
     if intrinsics.task == "object detection" and outputs[0].name == "boxes":
         return {"family": "ssd", "box_order": cpu.bbox_order} | ({"pixels": True} if cpu.bbox_normalization else {})
+    if intrinsics.task == "object detection" and cpu.post_processing == "nanodet":
+        return {"family": "nanodet"}
     return {}

@@ -113,6 +113,7 @@ class YoloTask(Task):
 
 
 def _anchors(size: tuple[int, int]) -> tuple[int, ...]:
-    """Numbers of cells on the maps of strides 8 to 32 and 8 to 64 for an input of ``size`` (h, w)."""
+    """Numbers of cells on the maps of strides 8 to 32 and, where the sides of ``size`` (h, w) allow it, 8 to 64."""
     cells = [-(-size[0] // stride) * -(-size[1] // stride) for stride in STRIDES]
-    return sum(cells[:3]), sum(cells)
+    whole = not any(side % STRIDES[-1] for side in size)  # Ultralytics' inputs are multiples of the coarsest stride
+    return (sum(cells[:3]), sum(cells)) if whole else (sum(cells[:3]),)
