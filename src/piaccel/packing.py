@@ -72,12 +72,13 @@ def pack(
     """
     if out.exists():
         raise OptionError(f"{out} exists", hint="choose another --out, or remove it first")
-    variants = [_bare(path) for path in _without_weights(sources)]
+    bare = [_bare(path) for path in _without_weights(sources)]
+    variants = [each.variants[0] for each in bare]
     doubles = {variant.path.name for variant in variants if sum(v.path.name == variant.path.name for v in variants) > 1}
     if doubles:
         raise OptionError(f"two files are called {min(doubles)}")
     chosen = models.Overrides(**overrides)
-    labels = chosen.read_labels()
+    labels = chosen.read_labels() or next((each.labels for each in bare if each.labels), None)
     answers, untried = _answers(variants, overrides)
     first = next(each for each in answers if each)
     for variant, other in zip(variants, answers, strict=True):
@@ -128,9 +129,9 @@ def _without_weights(sources: Sequence[Path]) -> list[Path]:
     return [path for path in paths if path not in weights]
 
 
-def _bare(path: Path) -> Variant:
+def _bare(path: Path) -> Bundle:
     formats.kind_of(path)  # a folder is none: a bundle holds files, not bundles
-    return Bundle.open(path).variants[0]
+    return Bundle.open(path)
 
 
 def _summary(answered: Answered) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from piaccel import backends, files, isolation, models
-from piaccel.backends import Options, Placement, Session
+from piaccel.backends import CameraSession, Options, Placement, Session
 from piaccel.bundles import Bundle
 from piaccel.errors import CrashError, HangError, InferenceError, UnavailableError, WriteError
 from piaccel.frames import Preprocess
@@ -206,7 +206,8 @@ def answered_here(
     """What the child of ``answer`` does."""
     _limit(memory)
     with models.load(path, backend, variant=variant, threads=1, options=options, **overrides) as model:
-        model.predict(np.full((*model.preprocessing.size, 3), 127, np.uint8))
+        if not isinstance(model.session, CameraSession):
+            model.predict(np.full((*model.preprocessing.size, 3), 127, np.uint8))
         kind = type(model.task)
         stated = {name: getattr(model.task, name) for name in _fields(kind)}
         changed = {name: value for name, value in stated.items() if value != getattr(kind(), name)}

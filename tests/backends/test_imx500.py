@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import piaccel
-from piaccel import backends, models
+from piaccel import backends, models, packing
 from piaccel.backends import Backend, CameraSession, Options
 from piaccel.backends import _imx500_camera as camera
 from piaccel.backends._imx500_injection import tensor
@@ -312,6 +312,16 @@ def test_auto_takes_the_camera_where_nothing_else_fits(fake: object, net: Path) 
     with piaccel.load(net) as model:
         assert model.backend == "imx500"
         next(model.stream())
+
+
+def test_a_bundle_takes_what_the_file_tells_without_an_answer(fake: object, net: Path, tmp_path: Path) -> None:
+    manifest, guessed = packing.pack([net], tmp_path / "bundle")
+    assert manifest.task == {"family": "classification", "softmax": True}
+    assert guessed == []
+    with piaccel.load(tmp_path / "bundle") as model:
+        _, result = next(model.stream())
+    assert result.lines()[0].endswith("bent")
+    assert [check.error for check in packing.check(model.bundle)] == [None, None]
 
 
 def test_naming_the_backend_starts_no_camera_in_a_child(net: Path) -> None:
