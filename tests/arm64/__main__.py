@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.arm64 import boards, userland
 from tests.arm64.boards import BOARDS, QEMU
-from tests.arm64.userland import Unreachable
+from tests.arm64.userland import PYTHON, Unreachable
 
 REPOSITORY = Path(__file__).parents[2]
 OWN = "tests/arm64"
@@ -35,13 +35,14 @@ def main() -> int:
     parser.add_argument("--or-skip", action="store_true", help="succeed where the packages cannot be fetched")
     parser.add_argument("pytest", nargs="*", help="more for pytest, after --")
     given = parser.parse_args()
+    if sys.version_info[:2] != tuple(map(int, PYTHON.split("."))):  # pip reads lock files for the Python it runs on
+        parser.error(f"the boards have Python {PYTHON}: make test-arm64 PYTHON=python{PYTHON}")
     folder = given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        qemu()
         debian = userland.debian(folder)
-        python = max(path.name.removeprefix("python") for path in debian.glob("usr/bin/python3.*[0-9]"))
-        site = userland.wheels(folder, REPOSITORY / f"requirements/{given.profile}.txt", python)
+        qemu()
+        site = userland.wheels(folder, REPOSITORY / f"requirements/{given.profile}.txt")
     except Unreachable as error:
         print(f"the emulated boards are skipped: {error}" if given.or_skip else error)
         return 0 if given.or_skip else 1
@@ -51,7 +52,7 @@ def main() -> int:
     failed = []
     for name in given.board or ("pi5", "pi4", "pi3"):
         board = BOARDS[name]
-        interpreter = boards.make(folder / name, board, debian, site, python)
+        interpreter = boards.make(folder / name, board, debian, site)
         print(f"== {name}: {board.cpu}, pages of {board.page_size} bytes", flush=True)
         command = [interpreter, "-m", "pytest", "-p", "no:cacheprovider", *SELECTIONS[given.select], *given.pytest]
         env = {**os.environ, "PIACCEL_EMULATED": name, "PIACCEL_EXPECTED": str(expected)}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from piaccel.testing.captures import Kind
 from piaccel.testing.fake_board import FakeBoard
+from tests.arm64.userland import PYTHON, RELEASE
 
 QEMU = "qemu-aarch64-static"
 
@@ -35,24 +36,24 @@ BOARDS = {
 }
 
 
-def make(folder: Path, board: Emulated, debian: Path, site: Path, python: str) -> Path:
+def make(folder: Path, board: Emulated, debian: Path, site: Path) -> Path:
     """Make the board anew in ``folder`` and return its interpreter."""
     shutil.rmtree(folder, ignore_errors=True)
     root = folder / "root"
-    fake = FakeBoard(root, board.kind)
-    for stand_in in ("lib/ld-linux-aarch64.so.1", f"usr/bin/python{python}"):
+    fake = FakeBoard(root, board.kind, os=RELEASE)
+    for stand_in in ("lib/ld-linux-aarch64.so.1", f"usr/bin/python{PYTHON}"):
         (fake.root / stand_in).unlink()
     subprocess.run(["cp", "--archive", "--link", "--no-clobber", f"{debian}/.", root], check=True)
-    library = folder / f"lib/python{python}"
+    library = folder / f"lib/python{PYTHON}"
     library.mkdir(parents=True)
     (library / "site-packages").symlink_to(site)
-    (folder / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (folder / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     interpreter = folder / "bin/python"
     interpreter.parent.mkdir()
     interpreter.write_text(
         "#!/bin/sh\n"
         "export PYTHONDONTWRITEBYTECODE=1\n"  # below /usr it would write this machine's files
-        f'exec {QEMU} -cpu {board.cpu} -p {board.page_size} -L {root} -0 $0 {root}/usr/bin/python{python} "$@"\n'
+        f'exec {QEMU} -cpu {board.cpu} -p {board.page_size} -L {root} -0 $0 {root}/usr/bin/python{PYTHON} "$@"\n'
     )
     interpreter.chmod(0o755)
     return interpreter

@@ -28,7 +28,6 @@ def test_the_demo_model_answers_as_elsewhere(backend: str, variant: str, expecte
     found, right = ask(backend, variant), expected[f"{backend} {variant}"]
     assert list(found) == list(right)
     for name, scores in right.items():
-        print(backend, variant, name, np.abs(np.subtract(found[name], scores)).max())
         np.testing.assert_allclose(found[name], scores, rtol=0, atol=off, err_msg=name)
         best, second = sorted(scores)[:-3:-1]
         if best > second + 2 * off:

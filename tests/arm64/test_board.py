@@ -1,5 +1,6 @@
 """The board is what it is said to be, and every runtime starts on it."""
 
+import ctypes
 import os
 import platform
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.arm64.library import shared_library
 
 CPUS = {"cortex-a76": ("Cortex-A76", True), "cortex-a72": ("Cortex-A72", False), "cortex-a53": ("Cortex-A53", False)}
 """The CPU's name, and whether it has the int8 dot product and float16."""
+HWCAP, FPHP, ASIMDHP, ASIMDDP = 16, 1 << 9, 1 << 10, 1 << 20
+"""Source: Linux, include/uapi/linux/auxvec.h and arch/arm64/include/uapi/asm/hwcap.h."""
 
 
 def test_the_board_is_recognised(emulated: Emulated) -> None:
@@ -26,6 +29,13 @@ def test_the_board_is_recognised(emulated: Emulated) -> None:
     assert found.architecture == platform.machine() == "aarch64"
     assert found.process_bits == 64
     assert found.cores == 4
+
+
+def test_the_cpu_has_what_cpuinfo_says(emulated: Emulated) -> None:
+    newer = FPHP | ASIMDHP | ASIMDDP
+    getauxval = ctypes.CDLL(None).getauxval
+    getauxval.restype = ctypes.c_ulong
+    assert getauxval(HWCAP) & newer == (newer if CPUS[emulated.cpu][1] else 0)
 
 
 @pytest.mark.parametrize("name", ["litert", "onnxruntime", "openvino", "opencv", "ncnn"])

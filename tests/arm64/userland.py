@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import compileall
 import hashlib
-import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from piaccel.testing.captures import OperatingSystem
+from tests import test_dependencies as dependencies
+
+RELEASE: OperatingSystem = "bookworm"
+PYTHON = "3.11"
+"""The release's own."""
 PACKAGES = ("python3", "libc6", "libgcc-s1", "libstdc++6", "libgomp1", "zlib1g")
-GLIBC = (35, 34, 31, 28, 27, 24, 17)
-"""Bookworm has glibc 2.36, so that wheels for these and older ones run."""
-UNREACHABLE = (
-    "Failed to fetch", "Failed to establish a new connection", "Connection refused", "Name or service not known",
-    "Temporary failure", "Could not resolve", "Could not connect", "timed out", "No route to host",
-)  # fmt: skip
+UNREACHABLE = (*dependencies.UNREACHABLE, "Failed to fetch", "Failed to resolve", "Temporary failure")
 
 
 class Unreachable(Exception):
-    """A package archive or index does not answer."""
+    """What the boards are made of cannot be had on this machine."""
 
 
 def fetch(command: list[str], env: dict[str, str] | None = None) -> None:
@@ -33,8 +34,9 @@ def fetch(command: list[str], env: dict[str, str] | None = None) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stdout + done.stderr
-        if any(sign in said for sign in UNREACHABLE):
-            raise Unreachable(f"{command[0]}: {said.strip().splitlines()[-1]}")
+        signs = [line.strip() for line in said.splitlines() if any(sign in line for sign in UNREACHABLE)]
+        if signs:
+            raise Unreachable(signs[0])
         raise SystemExit(f"{' '.join(command[:3])} failed:\n{said}")
 
 
@@ -43,11 +45,13 @@ def debian(folder: Path) -> Path:
     root = folder / "debian"
     if root.is_dir():
         return root
+    if not shutil.which("apt-get") or platform.freedesktop_os_release().get("VERSION_CODENAME") != RELEASE:
+        raise Unreachable(f"the packages are taken from this machine's own archive: it needs Debian {RELEASE}")
     apt = folder / "apt"
     for name in ("sources.d", "state/lists/partial", "cache/archives/partial"):
         (apt / name).mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
-    _copy_sources(apt / "sources.d", platform.freedesktop_os_release()["VERSION_CODENAME"])
+    _copy_sources(apt / "sources.d")
     settings = {
         "APT::Architecture": "arm64", "APT::Architectures": "arm64", "APT::Sandbox::User": "root",
         "Dir::State": apt / "state", "Dir::State::status": apt / "status", "Dir::Cache": apt / "cache",
@@ -56,21 +60,18 @@ def debian(folder: Path) -> Path:
     command = ["apt-get", "-q", *(word for key, value in settings.items() for word in ("-o", f"{key}={value}"))]
     fetch([*command, "update", "--error-on=any"])
     fetch([*command, "install", "--download-only", "--no-install-recommends", "-y", *PACKAGES])
-    new = folder / "debian.new"
+    new = _empty(folder / "debian.new")
     for package in sorted((apt / "cache/archives").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", package, new], check=True)
-    if not (new / "lib").exists():  # Trixie's packages have all of it in /usr
-        (new / "lib").symlink_to("usr/lib")
-    for library in new.glob("usr/lib/python3.*"):  # where its own interpreter would, emulated, take minutes
-        if library.name == f"python3.{sys.version_info.minor}":
-            compileall.compile_dir(library, quiet=2, stripdir=str(new), prependdir="/", workers=os.cpu_count() or 1)
+    # Debian compiles when it installs; here the boards' own interpreter would do it, emulated, in every process.
+    compileall.compile_dir(new / f"usr/lib/python{PYTHON}", quiet=2, stripdir=str(new), prependdir="/")
     new.rename(root)
     return root
 
 
-def _copy_sources(folder: Path, release: str) -> None:
+def _copy_sources(folder: Path) -> None:
     """The sources of this machine's own release; other archives may not have the architecture."""
-    ours = re.compile(rf"^(Suites:.*|deb (\[.*\] )?\S+) {release}\b", re.MULTILINE)
+    ours = re.compile(rf"^(Suites:.*|deb (\[.*\] )?\S+) {RELEASE}\b", re.MULTILINE)
     for source in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
         if source.suffix in (".list", ".sources") and source.is_file():
             separator = "\n" if source.suffix == ".list" else "\n\n"
@@ -78,26 +79,29 @@ def _copy_sources(folder: Path, release: str) -> None:
             (folder / source.name).write_text(separator.join(kept) + "\n")
 
 
-def wheels(folder: Path, lock: Path, python: str) -> Path:
-    """Install the lock file's aarch64 wheels for that Python into a folder below ``folder``, kept until it changes."""
-    if python != f"{sys.version_info.major}.{sys.version_info.minor}":
-        raise SystemExit(
-            f"pip reads a lock file for the Python it runs on, and the boards have {python}: "
-            f"make test-arm64 PYTHON=python{python}"
-        )
+def wheels(folder: Path, lock: Path) -> Path:
+    """Install the lock file's aarch64 wheels, and a link to our source, below ``folder``; kept until it changes."""
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     site = folder / f"site-{lock.stem}-{digest}"
-    if site.is_dir():
-        return site
-    new = folder / "site.new"
-    platforms = [f"manylinux_2_{minor}_aarch64" for minor in GLIBC] + ["manylinux2014_aarch64"]
-    fetch(
-        [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade",
-            "--target", str(new), "--only-binary=:all:", "--implementation", "cp", "--python-version", python,
-            *(f"--platform={platform}" for platform in platforms), "-r", str(lock),
-        ]
-    )  # fmt: skip
-    (new / "piaccel.pth").write_text(f"{Path(__file__).parents[2] / 'src'}\n")
-    new.rename(site)
+    if not site.is_dir():
+        new = _empty(folder / "site.new")
+        platforms = [f"manylinux_2_{minor}_aarch64" for minor in dependencies.GLIBC] + ["manylinux2014_aarch64"]
+        fetch(
+            [
+                sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                "--target", str(new), "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON,
+                *(f"--platform={platform}" for platform in platforms), "-r", str(lock),
+            ]
+        )  # fmt: skip
+        for old in folder.glob(f"site-{lock.stem}-*"):
+            shutil.rmtree(old)
+        new.rename(site)
+    (site / "piaccel.pth").write_text(f"{Path(__file__).parents[2] / 'src'}\n")
     return site
+
+
+def _empty(folder: Path) -> Path:
+    """The folder without what an interrupted run left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
