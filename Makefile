@@ -1,6 +1,7 @@
 # `make` lists the targets. PYTHON and PROFILE choose what they run on:
 #   make test PYTHON=python3.13            another interpreter
 #   make test PROFILE=bookworm             numpy<2, as Raspberry Pi OS Bookworm's camera packages need
+#   make test-arm64 ARM64='--board pi5'    what to emulate, see docs/arm64.md
 PYTHON  ?= python3
 PROFILE ?= default
 VENV    ?= .venv$(if $(filter-out default,$(PROFILE)),-$(PROFILE))
@@ -9,10 +10,10 @@ READY   := $(VENV)/.ready-$(PROFILE)
 OUT     ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fuzz benchmarks lock clean
+.PHONY: help setup demo test test-arm64 lint types check fuzz benchmarks lock clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(READY) ## Make the virtual environment with all CPU runtimes and the tools for the tests
 
@@ -31,6 +32,9 @@ demo: $(READY) ## Predict and benchmark the demo model on all runtimes; writes a
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
+
+test-arm64: $(READY) ## Run tests with the aarch64 wheels on emulated boards (minutes)
+	$(BIN)/python -m tests.arm64 --profile $(PROFILE) $(ARM64)
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
@@ -54,4 +58,4 @@ lock: $(READY) ## Resolve the lock files anew
 	$(COMPILE) --python-platform aarch64-manylinux_2_35 -c requirements/bookworm.in -o requirements/bookworm.txt
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-* $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* $(OUT) build/arm64 .mypy_cache .ruff_cache .pytest_cache .hypothesis
