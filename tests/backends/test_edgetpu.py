@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from piaccel.errors import (
 )
 from piaccel.fallback import FallbackModel
 from piaccel.packing import pack
-from piaccel.tensors import Array
+from piaccel.tensors import Array, Quantization
 from piaccel.testing import edgetpu as fake
 from piaccel.testing.compliance import BackendCompliance
 from piaccel.testing.native import compile_library
@@ -129,8 +130,8 @@ def test_a_missing_libusb_is_told_with_its_package(net: Path, tmp_path: Path, mo
     # Its own name would be found where libusb is installed.
     needed, needy = tmp_path / "libusb-absent.so.0", tmp_path / "libedgetpu.so.1"
     monkeypatch.setitem(_delegates._PACKAGES, needed.name, _delegates._PACKAGES["libusb-1.0.so.0"])
-    assert os.system(f"gcc -shared -fPIC -Wl,-soname,{needed.name} {tmp_path / 'usb.c'} -o {needed}") == 0
-    assert os.system(f"gcc -shared -fPIC {tmp_path / 'needy.c'} {needed} -o {needy}") == 0
+    compile_library(tmp_path / "usb.c", needed, f"-Wl,-soname,{needed.name}")
+    compile_library(tmp_path / "needy.c", needy, str(needed))
     needed.unlink()
     monkeypatch.setenv(fake.PATH, str(needy))
     with pytest.raises(UnavailableError, match=r"needs libusb-absent\.so\.0, which is not installed") as caught:
@@ -384,6 +385,39 @@ def test_coral_s_pose_model_runs_most_operators_on_the_cpu_and_says_so(shared: P
         assert isinstance(model.predict(np.zeros((100, 200, 3), np.uint8)), tasks.Keypoints)
 
 
+def test_coral_s_detector_goes_through_the_ordinary_task(tmp_path: Path) -> None:
+    net = networks.TFLite()
+    x = net.tensor("x", (1, 30, 30, 3), "UINT8", quantization=Quantization((1 / 128,), (128,)))
+    part, whole = Quantization((1 / 255,), (0,)), Quantization((1.0,), (0,))
+    kinds = (
+        ("boxes", (1, 10, 4), part),
+        ("classes", (1, 10), whole),
+        ("scores", (1, 10), part),
+        ("count", (1,), whole),
+    )
+    given = [net.tensor(f"{name}_int", shape, "UINT8", quantization=kind) for name, shape, kind in kinds]
+    real = [net.tensor(name, shape) for name, shape, _ in kinds]
+    net.operator("CUSTOM", [x], given, custom="edgetpu-custom-op")
+    for integers, floats in zip(given, real, strict=True):
+        net.operator("DEQUANTIZE", [integers], [floats], net.schema.DequantizeOptionsT())
+    path = net.write(tmp_path / "ssd_edgetpu.tflite", [x], real)
+    with piaccel.load(path, "edgetpu", task="detection", task_options={"threshold": 0.1}) as model:
+        assert model.session.placement == Placement("Edge TPU", taken=1, left=4)
+        assert isinstance(model.predict(np.full((60, 80, 3), 128, np.uint8)), tasks.Detections)
+
+
+def test_coral_s_segmentation_goes_through_the_ordinary_task(tmp_path: Path) -> None:
+    net = networks.TFLite()
+    x = net.tensor("x", (1, 32, 32, 3), "UINT8")
+    y = net.tensor("y", (1, 32, 32, 5), "UINT8", quantization=Quantization((1 / 255,), (0,)))
+    net.operator("CUSTOM", [x], [y], custom="edgetpu-custom-op")
+    path = net.write(tmp_path / "mask_edgetpu.tflite", [x], [y])
+    with piaccel.load(path, "edgetpu", task="segmentation") as model:
+        mask = model.predict(np.zeros((60, 80, 3), np.uint8))
+        assert isinstance(mask, tasks.Mask)
+        assert mask.class_id.shape == (60, 80)
+
+
 def test_a_tpu_lost_in_the_middle_of_a_run_loses_no_frame(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,4 +445,11 @@ def test_a_tpu_lost_in_the_middle_of_a_run_loses_no_frame(
         assert status.degraded
         assert "the Edge TPU stopped answering" in status.reason
         assert (status.answered, status.retried, status.failed) == ({"edgetpu": 3, "litert": 3}, 1, 0)
-    assert opened == ["edgetpu", "litert"]
+        pretend(monkeypatch, "")
+        now = 100.0
+        model.predict(picture)  # starts a thread that tries
+        for thread in [each for each in threading.enumerate() if each.name == "piaccel-fallback"]:
+            thread.join()
+        assert model.predict(picture).backend == "edgetpu"
+        assert not model.status.degraded
+    assert opened == ["edgetpu", "litert", "edgetpu"]
