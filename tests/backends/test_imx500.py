@@ -410,9 +410,12 @@ def test_a_sensor_without_its_device_node_is_not_there(
 
 
 def test_a_camera_that_may_not_be_opened_names_the_group(net: Path) -> None:
-    error = refused(net, denied=True)
+    error = refused(net, denied="/dev/v4l-subdev2")
     assert "/dev/v4l-subdev2" in str(error)
     assert "usermod -aG video" in error.hint
+    old = refused(net, denied="/sys/kernel/debug/imx500-fw:10-001a/fw_progress")
+    assert "debugfs" in str(old)
+    assert "full-upgrade" in old.hint
 
 
 def test_a_network_that_the_driver_does_not_take_is_named(net: Path) -> None:

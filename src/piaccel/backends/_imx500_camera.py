@@ -62,6 +62,11 @@ def explained(error: Exception, path: Path) -> PiaccelError:
     text = str(error)
     if isinstance(error, StopIteration | IndexError) or "dev-node not found" in text:
         return absent()
+    if isinstance(error, PermissionError) and str(error.filename).startswith("/sys/kernel/debug"):
+        return UnavailableError(
+            "this picamera2 reads the progress of uploads from debugfs, which is closed to you",
+            hint="sudo apt full-upgrade: newer ones do without",
+        )
     if isinstance(error, PermissionError):
         return UnavailableError(
             f"the camera may not be opened: {error.filename} denies it",

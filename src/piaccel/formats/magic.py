@@ -41,7 +41,7 @@ _KERAS = (
 _TORCH = "export it first: torch.onnx.export(model, example, 'model.onnx')"
 _SAVED_MODEL = "convert it to TensorFlow Lite first: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()"
 _AGAIN = "download the model file itself (for GitHub: the 'raw' link)"
-_PICK = "piaccel opens .tflite, .onnx, OpenVINO .xml + .bin and ncnn .param + .bin"
+_PICK = "piaccel opens .tflite, .onnx, OpenVINO .xml + .bin, ncnn .param + .bin, Hailo .hef and IMX500 .rpk"
 
 _BY_CONTENT: tuple[tuple[int, bytes, _Foreign], ...] = (
     (0, b"version https://git-lfs.github.com/spec/", _Foreign("a Git LFS pointer, not the model", "run: git lfs pull")),

@@ -19,8 +19,8 @@ class Settings:
     """"numpy": built for another NumPy; "libcamera": a picamera2 from PyPI."""
     bound: bool = True
     """Whether the sensor has its device node; without, it was not there when the board started."""
-    denied: bool = False
-    """Whether the user may not open the node."""
+    denied: str = ""
+    """What the user may not open: the node, or debugfs, which older versions read."""
     busy: bool = False
     """Whether another program has the camera."""
     firmware_error: str = ""

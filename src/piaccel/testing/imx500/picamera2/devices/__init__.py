@@ -31,7 +31,7 @@ class IMX500:
         if not settings.bound or not any(camera_id in each["Id"] for each in found):
             raise RuntimeError("IMX500: Requested camera dev-node not found")
         if settings.denied:
-            raise PermissionError(13, "Permission denied", "/dev/v4l-subdev2")
+            raise PermissionError(13, "Permission denied", settings.denied)
         if settings.firmware_error:
             raise RuntimeError(f"IMX500: Unable to set network firmware {network_file}: {settings.firmware_error}")
         self._number = int(next(each["Num"] for each in found if camera_id in each["Id"]))
