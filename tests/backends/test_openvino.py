@@ -1,5 +1,7 @@
 """OpenVINO: ONNX, TensorFlow Lite and its own .xml."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ import pytest
 
 from piaccel import backends
 from piaccel.backends import Options
+from piaccel.backends import openvino as module
 from piaccel.backends.openvino import OpenVINOOptions
-from piaccel.errors import ModelError
+from piaccel.errors import InferenceError, ModelError, UnavailableError
 from piaccel.tensors import Array
+from piaccel.testing import old_openvino
 from piaccel.testing.compliance import BackendCompliance
 from tests.backends import networks
 
@@ -126,3 +130,113 @@ def _property(path: Path, options: OpenVINOOptions, name: str) -> str:
     with BACKEND.load(path, options) as session:
         compiled: Any = session._compiled  # type: ignore[attr-defined]
         return str(compiled.get_property(name))
+
+
+def usb(folder: Path, vendor: str, product: str) -> Path:
+    """What the kernel lists of one USB device; gives the folder of all."""
+    device = folder / "usb" / "1-1.2"
+    device.mkdir(parents=True)
+    (device / "idVendor").write_text(f"{vendor}\n")
+    (device / "idProduct").write_text(f"{product}\n")
+    return folder / "usb"
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """OpenVINO 2022.3 with the stick's plug-in is installed in place of today's."""
+
+    def forget() -> dict[str, Any]:
+        names = [name for name in sys.modules if name.partition(".")[0] == "openvino"]
+        return {name: sys.modules.pop(name) for name in names}
+
+    today = forget()
+    monkeypatch.syspath_prepend(old_openvino.path())
+    yield
+    forget()
+    sys.modules.update(today)
+
+
+def test_the_stick_is_unsupported_and_the_message_says_since_when_and_what_instead(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"unsupported since OpenVINO 2023.*no stick is found") as caught:
+        BACKEND.load(networks.onnx_file(tmp_path / "tiny.onnx"), OpenVINOOptions(threads=1, device="MYRIAD"))
+    assert "for this Python" in str(caught.value)
+    for other in ("CPU", "Hailo", "Coral"):
+        assert other in caught.value.hint
+
+
+@pytest.mark.parametrize(("product", "name"), [("2485", "NCS2"), ("2150", "NCS"), ("0001", "a Movidius device")])
+def test_a_stick_on_usb_is_listed_as_unsupported_and_openvino_stays_ready(
+    product: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_USB", usb(tmp_path, "03e7", product))
+    found = backends.probe_in_this_process("openvino")
+    assert found.ok
+    assert found.state == "ready"
+    assert found.devices == ("CPU", f"{name} (unsupported)")
+    assert found.reason.startswith(f"{name} found on USB")
+    with pytest.raises(UnavailableError, match=f"{name} is found on USB"):
+        BACKEND.load(networks.onnx_file(tmp_path / "tiny.onnx"), OpenVINOOptions(threads=1, device="myriad"))
+
+
+def test_other_usb_devices_are_no_sticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_USB", usb(tmp_path, "1a6e", "089a"))
+    assert backends.probe_in_this_process("openvino").devices == ("CPU",)
+
+
+def test_what_was_found_is_said_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from piaccel.cli import backends as command
+
+    row = {"name": "openvino", "state": "ready", "version": "1", "devices": ["CPU"], "opens": [".xml"]}
+    command._print(Console(width=200), [{**row, "reason": module.NCS2, "hint": module.NCS2_INSTEAD}])
+    printed = capsys.readouterr().out
+    assert module.NCS2 in printed
+    assert f"-> {module.NCS2_INSTEAD}" in printed
+
+
+def test_a_device_that_openvino_does_not_know_is_named_with_those_it_has(tmp_path: Path) -> None:
+    path = networks.onnx_file(tmp_path / "tiny.onnx")
+    with pytest.raises(UnavailableError, match="knows no device 'MOON' here") as caught:
+        BACKEND.load(path, OpenVINOOptions(threads=1, device="moon"))
+    assert caught.value.hint == "it has CPU"
+
+
+def test_a_part_of_a_device_that_openvino_does_not_know_is_named(tmp_path: Path) -> None:
+    path = networks.onnx_file(tmp_path / "tiny.onnx")
+    with pytest.raises(UnavailableError, match="unsupported since OpenVINO 2023"):
+        BACKEND.load(path, OpenVINOOptions(threads=1, device="HETERO:MYRIAD,CPU"))
+
+
+def test_a_device_may_be_a_choice_of_openvino_s_own(tmp_path: Path) -> None:
+    path = networks.onnx_file(tmp_path / "tiny.onnx")
+    with BACKEND.load(path, OpenVINOOptions(threads=1, device="HETERO:CPU")) as session:
+        answer = session.run({"x": networks.nchw(networks.picture())})["y"]
+    np.testing.assert_allclose(answer, networks.onnx_answers(networks.picture())["y"], atol=1e-5)
+
+
+def test_an_old_openvino_with_the_plug_in_runs_on_the_stick(
+    old: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_USB", usb(tmp_path, "03e7", "2485"))
+    found = backends.probe_in_this_process("openvino")
+    assert (found.version, found.devices, found.reason) == ("2022.3.1", ("CPU", "MYRIAD"), "")
+    path = networks.onnx_file(tmp_path / "tiny.onnx")
+    picture = networks.nchw(networks.picture())
+    with BACKEND.load(path, OpenVINOOptions(threads=1, device="MYRIAD")) as session:
+        answer = session.run({"x": picture})["y"]
+        np.testing.assert_allclose(answer, picture.mean(), rtol=1e-5)
+        monkeypatch.setenv("PIACCEL_FAKE_MYRIAD", "lost")
+        with pytest.raises(InferenceError, match="NC_ERROR"):
+            session.run({"x": picture})
+
+
+@pytest.mark.parametrize(("product", "said"), [("2485", "does not start"), (None, "no Neural Compute Stick is found")])
+def test_an_old_openvino_without_a_stick_says_so(
+    product: str | None, said: str, old: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIACCEL_FAKE_MYRIAD", "absent")
+    monkeypatch.setattr(module, "_USB", usb(tmp_path, "03e7", product) if product else tmp_path)
+    with pytest.raises(UnavailableError, match=said) as caught:
+        BACKEND.load(networks.onnx_file(tmp_path / "tiny.onnx"), OpenVINOOptions(threads=1, device="MYRIAD"))
+    assert caught.value.hint

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU."""
+"""OpenVINO: on the CPU, and on what else the installed release has a plug-in for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from piaccel.backends import Availability, Backend, Options, Session, _diagnosis, distinct
+from piaccel.errors import UnavailableError
 from piaccel.tensors import Array, Quantization, TensorSpec, guess_layout
 
 
@@ -18,6 +19,15 @@ class OpenVINOOptions(Options):
     precision: Literal["f32", "f16"] = "f32"
     """Arithmetic of float networks. The runtime itself prefers f16 where the CPU has it (Raspberry Pi 5): faster, and
     answers that differ a little from those of the other backends."""
+    device: str = "CPU"
+    """"CPU", "GPU", "MYRIAD" (Neural Compute Stick 2, OpenVINO 2022.3 and older), ...: what OpenVINO calls a device."""
+
+
+NCS2 = "Intel's Neural Compute Stick 2 is unsupported since OpenVINO 2023, and no release with it is for this Python"
+NCS2_INSTEAD = "use the CPU, a Hailo or a Coral instead; docs/ncs2.md tells what is left to try"
+_USB = Path("/sys/bus/usb/devices")
+_STICKS = {"2485": "NCS2", "f63b": "NCS2", "f63c": "NCS2", "2150": "NCS"}
+"""USB product ids of Intel Movidius (vendor 03e7); f63b and f63c once it is booted."""
 
 
 class OpenVINO(Backend):
@@ -29,23 +39,96 @@ class OpenVINO(Backend):
     install = "pip install 'piaccel[openvino]'"
 
     def _probe(self) -> Availability:
-        import openvino as ov
-
+        ov = _runtime()
         version = ov.get_version().partition("-")[0]
-        return Availability(True, version=version, devices=tuple(ov.Core().available_devices))
+        core = ov.Core()
+        devices = tuple(core.available_devices)
+        stick = _stick()
+        if stick and not _has_plugin(core, "MYRIAD"):
+            reason = f"{stick} found on USB: {NCS2}"
+            return Availability(
+                True, reason, NCS2_INSTEAD, version=version, devices=(*devices, f"{stick} (unsupported)")
+            )
+        return Availability(True, version=version, devices=devices)
 
     def _load(self, path: Path, options: OpenVINOOptions) -> Session:
-        import openvino as ov
-
-        model = ov.Core().read_model(path)
-        settings = {
-            "INFERENCE_PRECISION_HINT": options.precision,
-            "INFERENCE_NUM_THREADS": options.thread_count,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        compiled = ov.Core().compile_model(model, "CPU", settings)
+        ov = _runtime()
+        core = ov.Core()
+        device = options.device.upper()
+        _check(ov, core, device)
+        model = core.read_model(path)
+        try:
+            compiled = core.compile_model(model, device, _settings(device, options))
+        except RuntimeError as error:
+            if "MYRIAD" in device and "NC_ERROR" in str(error):
+                raise _no_stick() from error
+            raise
         return _Session(ov, compiled, path)
+
+
+def _runtime() -> Any:
+    """The module with ``Core``: up to 2022.3 that is ``openvino.runtime``, which later releases dropped."""
+    import openvino
+
+    if hasattr(openvino, "Core"):
+        return openvino
+    import openvino.runtime
+
+    return openvino.runtime
+
+
+def _settings(device: str, options: OpenVINOOptions) -> dict[str, Any]:
+    if "MYRIAD" in device:  # it computes in f16 and refuses settings that it does not know
+        return {"PERFORMANCE_HINT": "LATENCY"}
+    shared: dict[str, Any] = {"INFERENCE_PRECISION_HINT": options.precision, "PERFORMANCE_HINT": "LATENCY"}
+    if device != "CPU":
+        return shared
+    return {**shared, "INFERENCE_NUM_THREADS": options.thread_count, "NUM_STREAMS": 1}
+
+
+def _check(ov: Any, core: Any, device: str) -> None:
+    """Raise UnavailableError unless OpenVINO has a plug-in for each part of the device: "GPU.1", "HETERO:GPU,CPU"."""
+    parts = [part.partition(".")[0].partition("(")[0] for part in device.replace(",", ":").split(":")]
+    missing = [part for part in parts if not _has_plugin(core, part)]
+    if "MYRIAD" in missing:
+        stick = _stick()
+        found = f"{stick} is found on USB" if stick else "no stick is found on USB"
+        version = ov.get_version().partition("-")[0]
+        raise UnavailableError(f"{NCS2} (OpenVINO {version} is installed; {found})", hint=NCS2_INSTEAD)
+    if missing:
+        raise UnavailableError(
+            f"OpenVINO knows no device {missing[0]!r} here", hint=f"it has {', '.join(core.available_devices)}"
+        )
+
+
+def _has_plugin(core: Any, name: str) -> bool:
+    try:
+        return bool(core.get_versions(name))
+    except RuntimeError:  # it is there and does not load, as the GPU's where there is no OpenCL
+        return False
+
+
+def _no_stick() -> UnavailableError:
+    stick = _stick()
+    if stick is None:
+        return UnavailableError(
+            "no Neural Compute Stick is found on USB", hint="plug it in; lsusb shows it as 03e7:2485"
+        )
+    return UnavailableError(
+        f"{stick} is on USB and does not start (NC_ERROR)",
+        hint="plug it in anew; a user who is not root needs Intel's udev rules (97-myriad-usbboot.rules)",
+    )
+
+
+def _stick() -> str | None:
+    """The name of a Neural Compute Stick on USB, from what the kernel lists; None when there is none."""
+    for vendor in _USB.glob("*/idVendor"):
+        try:
+            if vendor.read_text().strip() == "03e7":
+                return _STICKS.get(vendor.with_name("idProduct").read_text().strip(), "a Movidius device")
+        except OSError:  # pulled out while it was read
+            continue
+    return None
 
 
 class _Session(Session):

@@ -102,6 +102,6 @@ def _print(console: Console, rows: list[dict[str, Any]]) -> None:
         )
     console.print(table)
     for row in rows:
-        if row["state"] != "ready":
+        if row["reason"]:
             console.print(f"\n[bold]{escape(row['name'])}[/]: {escape(row['reason'])}", soft_wrap=True)
             console.print(f"  -> {escape(row['hint'])}", soft_wrap=True)
