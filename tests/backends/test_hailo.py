@@ -376,7 +376,8 @@ def test_no_permission_is_told_with_the_rule_that_mends_it(
     with hailo.fake(open_status=13):
         error = refused(net, UnavailableError)
     assert "no permission to open" in str(error)
-    assert "udev" in error.hint
+    assert 'SUBSYSTEM=="hailo1x"' in error.hint
+    assert "/etc/udev/rules.d" in error.hint
 
 
 def test_no_device_is_told(net: Path) -> None:
@@ -430,6 +431,38 @@ def test_a_run_aborted_by_hailort_s_own_timeout_is_told_as_late(net: Path) -> No
         pytest.raises(InferenceError, match="did not answer within 700 ms"),
     ):
         session.run(feeds(session))
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (2, "Invalid argument"),
+        (8, "failed inside"),
+        (25, "An invalid frame"),
+        (48, "unsupported opcode"),
+        (69, "Network group is not activated"),
+        (74, "HAILO_OUT_OF_PHYSICAL_DEVICES"),
+    ],
+)
+def test_any_other_failure_of_a_run_says_what_hailort_said(status: int, said: str, net: Path) -> None:
+    with hailo.fake(run_status=status), opened(net) as session:
+        with pytest.raises(InferenceError, match=said) as caught:
+            session.run(feeds(session))
+        assert str(caught.value).startswith(f"{net}: ")
+        assert "HAILORT_LOGGER_PATH" in caught.value.hint
+
+
+def test_a_binding_built_for_another_numpy_is_told(net: Path) -> None:
+    with hailo.fake(numpy_clash=True):
+        error = refused(net, UnavailableError)
+    assert f"NumPy {np.__version__}" in str(error)
+    assert error.hint.startswith("pip install 'numpy<2'")
+
+
+def test_a_network_that_the_file_does_not_hold_is_told(net: Path) -> None:
+    with hailo.fake(configure_status=61):
+        error = refused(net, ModelError, network="absent")
+    assert "no such network" in str(error)
 
 
 # The probe

@@ -16,7 +16,6 @@ BOARDS = {
     "HAILO8L": "AI Kit or AI HAT+ 13 TOPS",
     "HAILO10H": "AI HAT+ 2",
 }
-UDEV_RULE = 'SUBSYSTEM=="hailo_chardev|hailo1x", MODE="0666"'
 SEATING = "check that lspci shows a device 1e60; if not, power off and seat the HAT and its ribbon cable anew"
 WHICH_HEF = "Hailo-8 runs HEFs for HAILO8 and HAILO8L; Hailo-8L only for HAILO8L; Hailo-10H for HAILO10H, 15H and 15M"
 FOR_8, FOR_10H = "sudo apt install dkms hailo-all", "sudo apt install dkms hailo-h10-all"
@@ -52,6 +51,12 @@ def nodes(root: Path) -> list[Path]:
 def forbidden(root: Path) -> Path | None:
     """A device file that this user may not open."""
     return next((node for node in nodes(root) if not os.access(node, os.R_OK | os.W_OK)), None)
+
+
+def rule(node: Path) -> str:
+    """The udev rule that opens the node to the group video; driver 5.3 comes with none."""
+    subsystem = "hailo1x" if node.name.startswith("h1x") else "hailo_chardev"
+    return f'SUBSYSTEM=="{subsystem}", MODE="0660", GROUP="video"'
 
 
 def package(root: Path, version: str | None = None) -> str:

@@ -9,6 +9,8 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
+
 from piaccel.backends import _hailo_board as board
 from piaccel.backends._session import last_line
 from piaccel.errors import InferenceError, ModelError, PiaccelError, UnavailableError
@@ -20,6 +22,7 @@ _BY_CLASS = {
     "HailoRTInvalidHEFException": 26,
     "HailoRTDriverOperationFailedException": 36,
     "HailoRTPCIeDriverException": 36,
+    "HailoRTNotFoundException": 61,
     "HailoCommunicationClosedException": 62,
     "HailoRTStreamAborted": 63,
     "HailoRTStreamAbortedByUser": 63,
@@ -34,6 +37,8 @@ _BROKEN_FILE = {
     92: "is not supported by this HailoRT",
 }
 LOG = "HAILORT_LOGGER_PATH=. lets HailoRT write hailort.log, which says more"
+_CLASH = f"HailoRT's Python binding does not work with NumPy {np.__version__}"
+_OLD_NUMPY = "pip install 'numpy<2' (HailoRT 4.23's binding was built for NumPy 1)"
 
 
 def status_of(error: BaseException) -> int | None:
@@ -49,6 +54,8 @@ def opening(error: Exception, path: Path, version: str) -> PiaccelError:
         return error
     status = status_of(error)
     package = board.package(board.root(), version)
+    if _numpy_clash(error):
+        return UnavailableError(_CLASH, hint=_OLD_NUMPY)
     if status in _IN_USE:
         return UnavailableError(
             f"the Hailo device is in use by another program (HailoRT status {status})", hint=_sharing(version)
@@ -56,8 +63,8 @@ def opening(error: Exception, path: Path, version: str) -> PiaccelError:
     if (node := board.forbidden(board.root())) is not None:
         return UnavailableError(
             f"no permission to open {node}",
-            hint=f"sudo chmod 0666 {node}; for good: echo '{board.UDEV_RULE}' | "
-            "sudo tee /etc/udev/rules.d/51-hailo.rules && sudo udevadm control --reload && sudo udevadm trigger",
+            hint=f"echo '{board.rule(node)}' | sudo tee /etc/udev/rules.d/51-hailo.rules; "
+            "sudo usermod -aG video $USER; sudo reboot",
         )
     if status == 76:
         driver = board.driver(board.root())
@@ -79,6 +86,8 @@ def opening(error: Exception, path: Path, version: str) -> PiaccelError:
         return ModelError(
             f"{path} is compiled for another chip than this board's (HailoRT status 93)", hint=board.WHICH_HEF
         )
+    if status == 61:
+        return ModelError(f"{path} holds no such network (HailoRT status 61)", hint="piaccel info FILE lists them")
     if "not found in the system" in str(error):
         return no_device()
     if status == 8:
@@ -96,6 +105,8 @@ def opening(error: Exception, path: Path, version: str) -> PiaccelError:
 def running(error: BaseException, path: Path, timeout_ms: int) -> InferenceError:
     """The error for a run that failed."""
     status = status_of(error)
+    if _numpy_clash(error):
+        return InferenceError(f"{path}: {_CLASH}", hint=_OLD_NUMPY)
     if status == TIMEOUT:
         return late(path, timeout_ms)
     if status in _LOST:
@@ -117,6 +128,11 @@ def late(path: Path, timeout_ms: int) -> InferenceError:
 
 def no_device() -> UnavailableError:
     return UnavailableError("no Hailo device was found", hint=board.SEATING)
+
+
+def _numpy_clash(error: BaseException) -> bool:
+    """Built with pybind11 2.10 for NumPy 1, the binding takes an array of NumPy 2 for an empty one."""
+    return re.search(r"memory size.*got 0\b", str(error), re.IGNORECASE) is not None
 
 
 def _sharing(version: str) -> str:

@@ -31,6 +31,8 @@ class Settings:
     delay_ms: float = 0.0
     queue: int = 4
     """Runs that may be in flight."""
+    numpy_clash: bool = False
+    """Buffers arrive empty, as those of NumPy 2 do at a binding that was built for NumPy 1."""
     temperature_c: float | None = 48.5
     power_w: float | None = None
     """None: this module has no sensor."""

@@ -23,6 +23,10 @@ class HailoRTFirmwareControlFailedException(HailoRTException):
     pass
 
 
+class HailoRTInvalidFrameException(HailoRTException):
+    pass
+
+
 class HailoRTInvalidHEFException(HailoRTException):
     pass
 
@@ -61,6 +65,7 @@ _KINDS: dict[int, tuple[type[HailoRTException], str]] = {
     4: (HailoRTTimeout, "Received a timeout - hailort has failed because a timeout had occurred"),
     6: (HailoRTInvalidOperationException, f"Invalid operation. {_LOG}"),
     18: (HailoRTFirmwareControlFailedException, "libhailort control operation failed"),
+    25: (HailoRTInvalidFrameException, "An invalid frame was received"),
     26: (HailoRTInvalidHEFException, f"Invalid HEF. {_LOG}"),
     36: (
         HailoRTDriverOperationFailedException,

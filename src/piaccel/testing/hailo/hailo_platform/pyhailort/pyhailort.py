@@ -131,6 +131,8 @@ class _Buffer:
     def set_buffer(self, buffer: Any) -> None:
         if not buffer.flags.c_contiguous:
             raise HailoRTException("Buffer must be C_CONTIGUOUS")
+        if SETTINGS.numpy_clash:
+            raise HailoRTException(f"Memory size of vstream {self._stream.name} does not match: {buffer.nbytes}, got 0")
         self._buffer = buffer
 
     def get_buffer(self, tf_format: bool | None = False) -> Any:
