@@ -1,7 +1,10 @@
 """The Edge TPU: LiteRT's true loading path, on a library that keeps libedgetpu's contract without a TPU."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -202,11 +205,18 @@ def test_a_device_that_is_written_wrongly_is_refused(device: str) -> None:
 
 
 def test_performance_goes_to_the_library_for_a_device_with_a_number_and_is_refused_for_others(
-    net: Path, tmp_path: Path
+    net: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = config.options(EdgeTPUOptions, ["device=usb:0", "performance=Low"])
-    with BACKEND.load(net, given) as session:
-        session.run({"x": coral.picture()})
+    make, seen = _delegates.delegate, []
+
+    def watched(module: Any, path: str, options: Any, opened: Any) -> Any:
+        seen.append(dict(options))
+        return make(module, path, options, opened)
+
+    monkeypatch.setattr(_delegates, "delegate", watched)
+    BACKEND.load(net, config.options(EdgeTPUOptions, ["device=usb:0", "performance=Low"])).close()
+    BACKEND.load(net).close()
+    assert seen == [{"device": "usb:0", "Performance": "Low"}, {"device": ""}]
     with pytest.raises(OptionError, match=r"libedgetpu ignores performance.*write device=usb:0"):
         config.options(EdgeTPUOptions, ["device=usb", "performance=Low"])
     with pytest.raises(OptionError, match="performance"):
@@ -361,6 +371,39 @@ def test_a_library_that_dies_while_it_is_probed_is_broken_with_the_known_cause(
     assert "SIGSEGV" in found.reason
     assert "use 16.0TF2.19.1 of feranick" in found.hint
     assert "seen" in BACKEND.probe().reason
+
+
+def test_a_library_that_hangs_while_it_is_probed_is_broken_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "slow.c"
+    source.write_text("#include <unistd.h>\n__attribute__((constructor)) static void wait(void) { sleep(600); }\n")
+    monkeypatch.setenv(fake.PATH, str(compile_library(source, tmp_path / "libedgetpu.so.1")))
+    monkeypatch.setattr(type(BACKEND), "probe_timeout_s", 4.0)
+    found = BACKEND.probe()
+    assert (found.ok, found.reason) == (False, "starting it takes longer than 4 s")
+    assert "pull the Coral out" in found.hint
+    assert "seen" in BACKEND.probe().reason
+
+
+def test_predict_info_and_bench_tell_how_much_is_left_to_the_cpu(shared: Path, tmp_path: Path) -> None:
+    path = str(shared / "models/pose/movenet_single_pose_lightning_ptq_edgetpu.tflite")
+    told = "1 of 60 operators on Edge TPU, 59 on the CPU"
+    predicted = piaccel_command("predict", path, str(shared / "images/squat.bmp"), "--backend", "edgetpu")
+    assert told in predicted.stderr.splitlines()[0]
+    described = json.loads(piaccel_command("info", path, "--json").stdout)
+    (opened,) = [each for each in described["variants"][0]["backends"] if each["opens"]]
+    assert (opened["name"], opened["placement"]) == ("edgetpu", told)
+    report = tmp_path / "report.json"
+    piaccel_command("bench", path, "--backend", "edgetpu", "--duration", "0.1", "--repeats", "1", "--json", str(report))
+    (row,) = json.loads(report.read_text())["measurements"]
+    assert row["note"] == told
+
+
+def piaccel_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, "-m", "piaccel", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def test_coral_s_classifier_goes_through_the_ordinary_task(shared: Path) -> None:
