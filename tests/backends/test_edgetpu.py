@@ -17,6 +17,7 @@ from piaccel import backends, config, models, tasks, trial
 from piaccel.backends import Placement, _delegates, _edgetpu_errors
 from piaccel.backends import edgetpu as backend_module
 from piaccel.backends.edgetpu import EdgeTPUOptions
+from piaccel.bench import plan
 from piaccel.bundles import Bundle
 from piaccel.errors import (
     CrashError,
@@ -400,6 +401,18 @@ def test_predict_info_and_bench_tell_how_much_is_left_to_the_cpu(shared: Path, t
     assert row["note"] == told
 
 
+def test_the_cpu_is_the_reference_for_the_tpu(shared: Path, tmp_path: Path) -> None:
+    pack(both_variants(shared), tmp_path / "bundle", labels=shared / "models/imagenet/imagenet_labels.txt")
+    made = plan.make(Bundle.open(tmp_path / "bundle"))
+    assert made.references[0].backend == "litert"
+    assert "edgetpu" in [each.backend for each in made.references]
+
+
+def both_variants(shared: Path) -> list[Path]:
+    """One network, before compilation and after it."""
+    return [shared / f"models/imagenet/mobilenet_v1_0.25_128_quant{end}.tflite" for end in ("", "_edgetpu")]
+
+
 def piaccel_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run([sys.executable, "-m", "piaccel", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -464,10 +477,7 @@ def test_coral_s_segmentation_goes_through_the_ordinary_task(tmp_path: Path) -> 
 def test_a_tpu_lost_in_the_middle_of_a_run_loses_no_frame(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = shared / "models/imagenet"
-    name = "mobilenet_v1_0.25_128_quant"
-    files = [folder / f"{name}{end}.tflite" for end in ("", "_edgetpu")]
-    pack(files, tmp_path / "bundle", labels=folder / "imagenet_labels.txt")
+    pack(both_variants(shared), tmp_path / "bundle", labels=shared / "models/imagenet/imagenet_labels.txt")
     bundle = Bundle.open(tmp_path / "bundle")
     now = 0.0
     opened: list[str] = []

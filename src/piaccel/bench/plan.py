@@ -92,7 +92,8 @@ def make(
         for plugin, variant, refusal in _refused(bundle, only_backends, only_variants)
     ]
     references = [candidate(variant, name, counts[0]) for variant, name in everywhere if found[name].ok]
-    references.sort(key=lambda each: _exactness(each.precision))  # stable: the backends' priority decides next
+    # A stable sort: the backends' priority decides next. Of equals, the CPU judges the accelerator.
+    references.sort(key=lambda each: (_exactness(each.precision), "CPU" not in found[each.backend].devices))
     return Plan(
         bundle,
         tuple(candidate(variant, name, count) for variant, name in pairs if found[name].ok for count in counts),
