@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from piaccel.cli import main
+from piaccel.cli import doctor, main
 from piaccel.testing.__main__ import main as write_board
 from piaccel.testing.fake_board import FakeBoard
+from tests.backends import strangers
 
 
 @pytest.fixture(autouse=True)
-def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def patient_and_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(doctor, "_PROBES_S", 120.0)  # a test is about words, on a machine that may be busy
 
 
 def test_a_healthy_board_ends_with_the_word_and_exit_code_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +63,54 @@ def test_the_root_may_come_from_the_environment(
     assert {"litert", "onnxruntime", "openvino", "opencv", "ncnn"} <= {each["name"] for each in document["runtimes"]}
 
 
+def test_accelerators_and_cameras_are_listed_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = FakeBoard(tmp_path / "pi", "pi5", accelerators=["hailo8l", "imx500"]).root
+    assert main(["doctor", "--json", "--root", str(root)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    hailo, camera = document["accelerators"]
+    assert (hailo["kind"], hailo["id"], hailo["backend"], hailo["node"]) == (
+        "hailo8",
+        "1e60:2864",
+        "hailo",
+        "/dev/hailo0",
+    )
+    assert camera["title"] == "IMX500 AI Camera"
+    assert document["cameras"] == [{"name": "imx500", "bus": "CSI"}]
+
+
+def test_a_device_that_cannot_be_reached_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = FakeBoard(tmp_path / "pi", "pi5")
+    board.plug("hailo8l", library="4.22.0", binding="4.22.0")
+    assert main(["doctor", "--root", str(board.root)]) == 1
+    assert capsys.readouterr().out.startswith("problem    the parts of HailoRT are of different versions")
+
+
+def test_everything_that_hangs_is_left_behind_and_the_rest_is_shown(tmp_path: Path) -> None:
+    strangers.install(tmp_path / "packages", ("hangs", "sound"))
+    board = FakeBoard(tmp_path / "pi", "pi5", accelerators=["coral-usb"])
+    for name in ("sys/bus/usb/devices/2-1/speed", "sys/class/thermal/thermal_zone0/temp"):
+        (board.root / name).unlink()
+        os.mkfifo(board.root / name)
+    board.write("usr/bin/vcgencmd", "#!/bin/sh\nexec sleep 3600\n")
+    (board.root / "usr/bin/vcgencmd").chmod(0o755)
+    command = [sys.executable, "-m", "piaccel", "doctor", "--json", "--root", str(board.root)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "packages")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    document = json.loads(done.stdout)
+    runtimes = {each["name"]: each for each in document["runtimes"]}
+    assert (runtimes["hangs"]["state"], runtimes["hangs"]["reason"]) == ("no answer", "it did not answer in time")
+    assert runtimes["sound"]["state"] in ("ready", "no answer")
+    assert document["accelerators"][0]["kind"] == "coral-usb"
+    assert document["board"]["model"] == "Raspberry Pi 5 Model B Rev 1.0"
+    assert done.stderr == ""
+
+
 def test_a_root_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--root", str(tmp_path / "nowhere")]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -85,7 +138,7 @@ def test_the_page_shows_what_the_command_prints(
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs/doctor.md").read_text()
     shown = re.findall(r"(?ms)^\$ python -m piaccel.testing (.+?)\n.+?\n\$ piaccel (doctor .+?)\n(.+?)```", page)
-    assert len(shown) == 3
+    assert len(shown) == 4
     for make, command, output in shown:
         assert write_board(make.split()) == 0
         capsys.readouterr()

@@ -16,6 +16,8 @@ from piaccel.device.sensors import find
 from piaccel.device.tree import Tree
 from piaccel.device.vcgencmd import Vcgencmd
 from piaccel.errors import UnavailableError
+from piaccel.testing.captures import Kind
+from piaccel.testing.fake_accelerators import Plugged
 from piaccel.testing.fake_board import FakeBoard
 
 
@@ -51,15 +53,34 @@ def _empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garbage, _pipe, _folder, _huge, _endless, _digits, _empty])
-@pytest.mark.parametrize("kind", ["pi3b+", "pi5"])
-def test_damaged_files_never_stop_the_doctor(tmp_path: Path, kind: str, damage: Callable[[Path], None]) -> None:
-    root = FakeBoard(tmp_path / "board", kind).root  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("kind", "plugged"), [("pi3b+", ["coral-usb"]), ("pi5", ["hailo8l", "hailo10h", "imx500", "coral-pcie", "ncs2"])]
+)
+def test_damaged_files_never_stop_the_doctor(
+    tmp_path: Path, kind: Kind, plugged: list[Plugged], damage: Callable[[Path], None]
+) -> None:
+    root = FakeBoard(tmp_path / "board", kind, accelerators=plugged).root
     for path in sorted(root.rglob("*")):
         if path.is_file() and not path.is_symlink() and not path.name.startswith("python"):
             damage(path)
     report = diagnose(root)
     json.dumps(report.to_dict(), allow_nan=False)
     assert report.board.model is None or damage is _garbage or damage is _digits
+
+
+@pytest.mark.parametrize("damage", [_garbage, _pipe, _folder, _digits, _empty])
+def test_one_damaged_file_of_an_accelerator_never_stops_the_doctor(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    plain = {path.relative_to(tmp_path / "plain") for path in FakeBoard(tmp_path / "plain").root.rglob("*")}
+    root = FakeBoard(tmp_path / "board", accelerators=["hailo8l", "coral-usb"]).root
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.relative_to(root) not in plain:
+            whole = path.read_bytes()
+            damage(path)
+            json.dumps(diagnose(root).to_dict(), allow_nan=False)
+            path.rmdir() if path.is_dir() else path.unlink()
+            path.write_bytes(whole)
 
 
 def test_an_empty_folder_is_a_machine_nothing_is_known_of(tmp_path: Path) -> None:

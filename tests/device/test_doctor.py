@@ -13,6 +13,7 @@ from piaccel.device.doctor import Report, diagnose
 from piaccel.device.findings import Finding, Runtime
 from piaccel.testing.captures import Kind, OperatingSystem, State
 from piaccel.testing.fake_board import FakeBoard
+from tests.device.examined import expect, trouble
 
 MakeBoard = Callable[..., FakeBoard]
 
@@ -28,20 +29,6 @@ def board(tmp_path: Path) -> MakeBoard:
 def finding(report: Report, words: str) -> Finding:
     found = [each for each in report.findings if words in each.what]
     assert len(found) == 1, [each.what for each in report.findings]
-    return found[0]
-
-
-def trouble(root: Path) -> list[Finding]:
-    return list(diagnose(root).of("warning", "problem"))
-
-
-def expect(root: Path, severity: str, words: str) -> Finding:
-    """The one trouble of this root, which says ``words``, why it matters and what to do."""
-    found = trouble(root)
-    assert [each.severity for each in found] == [severity], found
-    assert words in found[0].what
-    assert found[0].why
-    assert found[0].fix or found[0].command
     return found[0]
 
 
@@ -392,28 +379,3 @@ def test_numpy_2_on_trixie_goes_with_its_camera_packages(board: MakeBoard) -> No
     made = board("pi5", "trixie")
     made.install("numpy", "2.5.5")
     assert trouble(made.root) == []
-
-
-def test_a_runtime_that_is_missing_is_a_note_and_one_that_is_broken_a_warning(board: MakeBoard) -> None:
-    runtimes = [
-        Runtime("litert", ok=True, version="2.3.0"),
-        Runtime("ncnn", ok=False, installed=False, reason="ncnn is not installed", hint="pip install ncnn"),
-        Runtime("onnxruntime", ok=False, reason="loading it failed: SIGILL", hint="pip install -U onnxruntime"),
-    ]
-    report = diagnose(board().root, runtimes)
-    missing, broken = finding(report, "ncnn: "), finding(report, "onnxruntime: ")
-    assert (missing.severity, missing.command) == ("note", "pip install ncnn")
-    assert (broken.severity, broken.command) == ("warning", "pip install -U onnxruntime")
-    assert report.healthy
-
-
-def test_no_runtime_at_all_is_a_problem(board: MakeBoard) -> None:
-    report = diagnose(board().root, [Runtime("litert", ok=False, installed=False, reason="not installed")])
-    assert finding(report, "no runtime works here").severity == "problem"
-    assert not report.healthy
-
-
-def test_runtimes_nobody_looked_for_are_not_mentioned(board: MakeBoard) -> None:
-    report = diagnose(board().root)
-    assert report.runtimes is None
-    assert "runtimes" not in {each.section for each in report.findings}

@@ -8,11 +8,16 @@ from typing import get_args
 
 import pytest
 
+from piaccel.device.accelerators import find as find_accelerators
 from piaccel.device.board import detect
+from piaccel.device.debs import Debs
+from piaccel.device.permissions import groups
 from piaccel.device.sensors import find
+from piaccel.device.tree import Tree
 from piaccel.errors import InputError, OptionError
 from piaccel.testing.__main__ import main
 from piaccel.testing.captures import Kind, OperatingSystem
+from piaccel.testing.fake_accelerators import HEALTHY, Plugged
 from piaccel.testing.fake_board import FakeBoard
 
 
@@ -87,6 +92,56 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_kind_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"'pi6' is none of zero2w, pi3b\+, pi4, pi5"):
         FakeBoard(tmp_path, "pi6")  # type: ignore[arg-type]
+
+
+def test_an_unknown_accelerator_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="'coral' is none of coral-usb, coral-pcie, hailo8"):
+        FakeBoard(tmp_path, accelerators=["coral"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("name", get_args(Plugged))
+def test_every_accelerator_has_a_set_up_that_its_bus_shows(tmp_path: Path, name: Plugged) -> None:
+    board = FakeBoard(tmp_path, "pi5", accelerators=[name])
+    files = [path for path in board.root.glob("sys/bus/*/devices/*/*") if path.is_file()]
+    numbers = {path.read_text().strip() for path in files}
+    vendor, _, product = HEALTHY[name].id.partition(":")
+    assert {vendor, product} <= {number.removeprefix("0x") for number in numbers} or name == "imx500"
+
+
+def test_a_part_that_is_left_out_leaves_no_file(tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path, "pi5")
+    board.plug("hailo8l", driver=None, library=None, firmware=None, binding=None)
+    assert not list(board.root.rglob("*hailo*"))
+
+
+def test_packages_are_replaced_and_taken_out(tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path)
+    for version in ("1:4.20.0-1", "1:4.23.0-1", None):
+        board.install_deb("hailort", version)
+        assert Debs(Tree(board.root)).get("hailort") == (version and version.removeprefix("1:"))
+    assert Debs(Tree(board.root)).upstream("libc6") == "2.36"
+
+
+def test_the_user_joins_and_leaves_groups(tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path)
+    board.join("apex")
+    board.leave("video")
+    assert {"apex", "plugdev"} <= groups(Tree(board.root), "pi")
+    assert "video" not in groups(Tree(board.root), "pi")
+
+
+def test_a_kernel_with_other_pages_can_be_booted(tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path, "pi5")
+    assert detect(board.root).page_size == 16384
+    board.boot("rpi-v8")
+    assert (detect(board.root).page_size, board.kernel) == (4096, "6.12.47+rpt-rpi-v8")
+
+
+def test_the_command_plugs_accelerators_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "board")
+    assert main(["fake-board", "pi5", folder, "--accelerator", "hailo8l", "--accelerator", "coral-usb"]) == 0
+    assert capsys.readouterr().out.startswith(f"{folder}: pi5, cool, hailo8l, coral-usb; try:")
+    assert {each.kind.name for each in find_accelerators(Tree(folder))} == {"hailo8", "coral-usb"}
 
 
 def test_the_command_writes_a_board_and_refuses_a_used_folder(

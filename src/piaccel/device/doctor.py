@@ -78,6 +78,7 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
     hailo_parts.versions,
     hailo_parts.numpy,
     seen.present,
+    seen.permission,
     seen.imx500,
     supply.supply,
     supply.over_current,

@@ -68,7 +68,9 @@ def _library(tree: Tree, debs: Debs) -> str | None:
         if (match := re.fullmatch(r"libhailort\.so\.(\d+\.\d+\.\d+)", path.name))
     }
     packaged = next((version for name in LIBRARY_DEBS if (version := debs.upstream(name))), None)
-    return packaged if packaged in found or len(found) != 1 else found.pop()
+    if packaged in found or not found:
+        return packaged
+    return max(found, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def _firmware(tree: Tree) -> str | None:

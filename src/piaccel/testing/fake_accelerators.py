@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -95,13 +96,19 @@ def _on_pci(board: FakeBoard, setup: Setup) -> None:
     most = "5.0 GT/s PCIe" if vendor == "1ac1" else _GENERATION_3
     texts = {"vendor": f"0x{vendor}", "device": f"0x{product}", "class": "0x0b4000"}
     links = {"current_link_speed": setup.speed, "max_link_speed": most, "current_link_width": "1"}
+    place = f"sys/bus/pci/devices/0001:0{1 + len(_pci(board))}:00.0"
     for key, text in {**texts, **links}.items():
-        board.write(f"sys/bus/pci/devices/0001:01:00.0/{key}", f"{text}\n")
+        board.write(f"{place}/{key}", f"{text}\n")
+
+
+def _pci(board: FakeBoard) -> list[Path]:
+    return sorted(board.root.glob("sys/bus/pci/devices/*"))
 
 
 def _bind(board: FakeBoard, driver: str) -> None:
+    """Let the driver take the device that was plugged in last."""
     (board.root / "sys/bus/pci/drivers" / driver).mkdir(parents=True, exist_ok=True)
-    (board.root / "sys/bus/pci/devices/0001:01:00.0/driver").symlink_to(f"../../drivers/{driver}")
+    (_pci(board)[-1] / "driver").symlink_to(f"../../drivers/{driver}")
 
 
 def _coral_library(board: FakeBoard, setup: Setup) -> None:

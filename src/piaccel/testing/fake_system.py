@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from piaccel.testing.captures import Profile, Release
 
-USER_GROUPS = frozenset("adm dialout sudo audio video plugdev render netdev gpio i2c spi".split())
+USER_GROUPS = frozenset({"adm", "dialout", "sudo", "audio", "video", "plugdev", "netdev", "gpio", "i2c", "spi"})
 """Those that the first user of Raspberry Pi OS is in."""
 
 
@@ -37,6 +37,8 @@ def system_files(profile: Profile, release: Release) -> dict[str, str]:
         "boot/firmware/config.txt": "dtparam=audio=on\ncamera_auto_detect=1\ndisplay_auto_detect=1\nauto_initramfs=1\n"
         "dtoverlay=vc4-kms-v3d\nmax_framebuffers=2\ndisable_fw_kms_setup=1\narm_64bit=1\ndisable_overscan=1\n"
         "arm_boost=1\n\n[cm4]\notg_mode=1\n\n[cm5]\ndtoverlay=dwc2,dr_mode=host\n\n[all]\n",
+        "usr/lib/udev/rules.d/50-udev-default.rules": 'SUBSYSTEM=="video4linux", GROUP="video"\n'
+        'SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", MODE="0664"\n',
         "dev/vcio": "",
         "lib/ld-linux-aarch64.so.1": "",
         f"usr/bin/python{release.python}": "",

@@ -86,9 +86,14 @@ def link(subject: Subject) -> Iterator[Finding]:
                 f"{each.kind.title}: the PCIe link runs at {each.speed}, and could at 8.0 GT/s (generation 3)",
                 "Frames and results take twice as long to travel; models in several contexts suffer most. The AI HAT+ "
                 "switches to generation 3 by itself, the AI Kit and M.2 boards do not (RP docs, ai.adoc).",
-                "Switch it on, then reboot.",
-                subject.append("dtparam=pciex1_gen=3"),
+                *_generation_3(subject),
             )
+
+
+def _generation_3(subject: Subject) -> tuple[str, str]:
+    if subject.parameter("pciex1_gen") == "3":
+        return "config.txt asks for it already: reboot, and if it stays, try a shorter or better cable.", "sudo reboot"
+    return "Switch it on, then reboot.", subject.append("dtparam=pciex1_gen=3")
 
 
 def heat(subject: Subject) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from piaccel.device import permissions
 from piaccel.device.accelerators import IMX500
 from piaccel.device.findings import Finding, Subject
 
@@ -29,6 +30,23 @@ def present(subject: Subject) -> Iterator[Finding]:
             "The firmware then announces none to the kernel.",
             "If one is connected, switch it on, then reboot.",
             subject.append("camera_auto_detect=1"),
+        )
+
+
+def permission(subject: Subject) -> Iterator[Finding]:
+    """Cameras that this user may not open."""
+    nodes = subject.tree.glob("dev/v4l-subdev*") or subject.tree.glob("dev/video*")
+    if not subject.cameras or not nodes:
+        return
+    held = permissions.rights(subject.tree, str(nodes[0].relative_to(subject.tree.root)), 'SUBSYSTEM=="video4linux"')
+    if held.may_open is False and held.ruled:
+        yield Finding(
+            _SECTION,
+            "problem",
+            f"this user may not open the camera (/dev/{nodes[0].name}, group {held.group or 'root'})",
+            "libcamera then finds no camera, without a word why.",
+            "Join the group, log out and in again.",
+            f'sudo usermod -aG {held.group or "video"} "$USER"',
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from piaccel.device.accelerators import Accelerator
 from piaccel.device.findings import Finding, Subject
 
@@ -76,7 +78,7 @@ def _not_bound(device: Accelerator, module: str) -> Finding | None:
 def _no_node(subject: Subject, device: Accelerator, module: str) -> Finding | None:
     if device.node is not None:
         return None
-    node = {"apex": "/dev/apex_0", "hailo_pci": "/dev/hailo0"}.get(module, "/dev/h1x-0")
+    node = _expected_node(subject, module)
     if subject.tree.exists("run/.containerenv") or subject.tree.exists(".dockerenv"):
         words, command = "Pass it into the container.", f"docker run --device {node}"
     else:
@@ -89,6 +91,14 @@ def _no_node(subject: Subject, device: Accelerator, module: str) -> Finding | No
         words,
         command,
     )
+
+
+def _expected_node(subject: Subject, module: str) -> str:
+    """hailo1x_pci calls it by the chip's own name since 5.3 (hailort-drivers v5.3.0)."""
+    if module == "apex":
+        return "/dev/apex_0"
+    found = re.match(r"(\d{1,6})\.(\d{1,6})", subject.modules.version(module) or "")
+    return "/dev/h1x-0" if found and (int(found[1]), int(found[2])) >= (5, 3) else "/dev/hailo0"
 
 
 def _headers(kernel: str | None) -> str:

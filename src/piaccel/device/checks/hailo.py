@@ -13,6 +13,7 @@ from piaccel.device.hailo_versions import DRIVER_DEBS
 _SECTION = "device"
 _OLD = ("hailo-all", "hailort", "hailo-dkms", "hailort-pcie-driver", "hailofw", "python3-hailort")
 _NEW = ("hailo-h10-all", "h10-hailort", "h10-hailort-pcie-driver", "python3-h10-hailort")
+_NEW_SINCE = "5."
 _DESCRIPTOR_PAGE = 4096
 
 
@@ -26,11 +27,16 @@ def install(device: Accelerator) -> str:
     return f"sudo apt install dkms {'hailo-all' if device.kind is HAILO_8 else 'hailo-h10-all'} && sudo reboot"
 
 
+def families(subject: Subject) -> tuple[list[str], list[str]]:
+    """The installed packages of HailoRT 4 and of HailoRT 5; Hailo's own of 5 bear the names of Raspberry Pi's of 4."""
+    old = [name for name in _OLD if (version := subject.debs.get(name)) and not version.startswith(_NEW_SINCE)]
+    return old, [name for name in (*_NEW, *_OLD) if name not in old and subject.debs.get(name)]
+
+
 def conflict(subject: Subject) -> Iterator[Finding]:
     """The software of the other chip, alone or besides the right one."""
     device = chip(subject)
-    old = [name for name in _OLD if subject.debs.get(name)]
-    new = [name for name in _NEW if subject.debs.get(name)]
+    old, new = families(subject)
     if device is None:
         if old and new:
             yield _both(old, new, f"sudo apt remove {' '.join(new)}")
@@ -76,6 +82,8 @@ def driver(subject: Subject) -> Iterator[Finding]:
             "Install Raspberry Pi OS Trixie with Raspberry Pi Imager: https://www.raspberrypi.com/software/",
         )
         return
+    if any(conflict(subject)):
+        return
     wrong = _wrong_module(subject, device)
     if wrong:
         yield wrong
@@ -106,14 +114,13 @@ def _wrong_module(subject: Subject, device: Accelerator) -> Finding | None:
         loaded, wanted = f"hailo_pci {version}", "hailo1x_pci (5.x)"
     else:
         return None
-    other = " ".join(name for name in (_NEW if device.kind is HAILO_8 else _OLD) if subject.debs.get(name))
     return Finding(
         _SECTION,
         "problem",
         f"{title}: the driver of another chip is loaded, {loaded} instead of {wanted}",
         "It does not know this chip and never takes it, without an error.",
-        "Replace the packages.",
-        (f"sudo apt remove {other} && " if other else "") + install(device),
+        "Unload it, and install what belongs to this chip.",
+        f"sudo modprobe -r {loaded.split()[0]}; {install(device)}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from piaccel.device import hailo_versions
-from piaccel.device.checks.hailo import chip, install
+from piaccel.device.checks.hailo import chip, conflict, install
 from piaccel.device.debs import numbers
 from piaccel.device.findings import Finding, Subject
 from piaccel.device.hailo_versions import BINDING_DEBS, DRIVER_DEBS, LIBRARY_DEBS, HailoVersions
@@ -24,6 +24,8 @@ def versions(subject: Subject) -> Iterator[Finding]:
         return  # that nothing is installed is said where the driver is looked for
     parts = [f"{part} {version or 'unknown'}" for part, version in found.to_dict().items()]
     yield Finding(_SECTION, "ok", f"HailoRT: {', '.join(parts)}")
+    if any(conflict(subject)):
+        return
     if found.library is None:
         yield Finding(
             _SECTION,

@@ -127,7 +127,7 @@ def _severity(runtime: Runtime) -> Severity:
 
 
 def _is_beside_the_point(subject: Subject, runtime: Runtime) -> bool:
-    """A backend for a device that nobody has: no news for those who look for what is wrong."""
-    plugged = {each.kind.backend for each in subject.accelerators}
-    absent = runtime.name in BACKENDS and runtime.name not in plugged
-    return absent and (not runtime.installed or runtime.state in ("no device", "not installed", "unsupported"))
+    """A backend for a device that nobody has, or that is plugged into another machine than the one which was probed."""
+    if runtime.name not in BACKENDS or runtime.state not in ("no device", "not installed", "unsupported"):
+        return False
+    return not subject.tree.live or runtime.name not in {each.kind.backend for each in subject.accelerators}
