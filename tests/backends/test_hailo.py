@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,10 +19,13 @@ from piaccel import backends
 from piaccel.backends import Availability, Session, _hailo_board, _hailo_device, _hailo_nms
 from piaccel.backends.hailo import HailoOptions
 from piaccel.errors import InferenceError, ModelError, OptionError, PiaccelError, UnavailableError
+from piaccel.fallback import FallbackModel
+from piaccel.models import Model
 from piaccel.tensors import Array, Quantization
 from piaccel.testing import hailo
 from piaccel.testing.compliance import BackendCompliance, _probed
 from piaccel.testing.hailo import hefs
+from tests.classifiers import colour, labels_file, onnx_classifier
 
 BACKEND = backends.get("hailo")
 SIZE = (6, 8, 3)
@@ -422,6 +426,41 @@ def test_a_device_that_hangs_fails_the_run_in_time(net: Path) -> None:
             with pytest.raises(InferenceError, match="did not answer within 100 ms"):
                 session.run(feeds(session))
         session.close()
+
+
+def test_what_is_in_flight_when_a_session_is_closed_fails(net: Path) -> None:
+    with hailo.fake(hangs=True):
+        session = opened(net, timeout_ms=50)
+        future = session.submit(feeds(session))
+        session.close()
+        with pytest.raises(InferenceError, match="closed while this ran"):
+            future.result(10)
+
+
+def test_a_lost_device_is_followed_by_the_next_backend_and_taken_back(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    labels = labels_file(tmp_path / "labels.txt")
+    files = {
+        "hailo": hefs.write(tmp_path / "net.hef", "mean", size=(32, 32, 3)),
+        "opencv": onnx_classifier(tmp_path / "net.onnx"),
+    }
+
+    def open_backend(name: str) -> Model:
+        return piaccel.load(files[name], backend=name, labels=labels, task="classification")
+
+    with hailo.fake(good_runs=2, run_status=62):
+        model = FallbackModel(("hailo", "opencv"), open_backend, patience_s=(0.01, 0.01))
+        answered = [model.predict(colour("red")) for _ in range(3)]
+        assert [result.backend for result in answered] == ["hailo", "hailo", "opencv"]
+        assert "lost while it ran" in model.status.reason
+        ends = time.monotonic() + 30
+        while (result := model.predict(colour("red"))).backend != "hailo":
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        for each in (*answered, result):
+            assert isinstance(each, piaccel.tasks.Classification)
+            assert each.labels[int(each.scores.argmax())] == "red"
+        model.close()
 
 
 def test_a_run_aborted_by_hailort_s_own_timeout_is_told_as_late(net: Path) -> None:

@@ -32,15 +32,15 @@ class Shared:
         self.vdevice = vdevice
         self.version = version
         self.users = 0
-        self._control: Any = None
+        self._device: Any = None
         self._architecture: str | None = None
 
     @property
     def control(self) -> Any:
-        """The physical device's, while this process holds it."""
-        if self._control is None:
-            self._control = self.vdevice.get_physical_devices()[0].control
-        return self._control
+        """The physical device's, while this process holds it; it dies with the Device object that it belongs to."""
+        if self._device is None:
+            self._device = self.vdevice.get_physical_devices()[0]
+        return self._device.control
 
     @property
     def architecture(self) -> str | None:
@@ -57,6 +57,8 @@ class Shared:
                 return
             if _open.get(self.key) is self:
                 del _open[self.key]
+            if self._device is not None:
+                self._device.release()
             self.vdevice.release()
 
     def abandon(self) -> None:
@@ -144,14 +146,14 @@ class Sensor:
         return value
 
 
-def sensors(control: Any) -> tuple[Sensor, ...]:
+def sensors(shared: Shared) -> tuple[Sensor, ...]:
     """The chip's temperature (the hotter of its two) and the module's power, through a device that is open."""
 
     def temperature() -> float:
-        found = control.get_chip_temperature()
+        found = shared.control.get_chip_temperature()
         return float(max(found.ts0_temperature, found.ts1_temperature))
 
     return (
         Sensor("hailo_temp", "C", temperature),
-        Sensor("hailo_power", "W", control.power_measurement),
+        Sensor("hailo_power", "W", lambda: shared.control.power_measurement()),
     )

@@ -52,7 +52,8 @@ def by_class(buffer: Array, classes: int, most: int) -> Array:
     at = 0
     for number in range(classes):
         count = min(int(buffer[at]), most)
-        table[0, number, :, :count] = buffer[at + 1 : at + 1 + 5 * count].reshape(count, 5).T
+        if count:
+            table[0, number, :, :count] = buffer[at + 1 : at + 1 + 5 * count].reshape(count, 5).T
         at += 1 + 5 * count
     return table
 
@@ -61,7 +62,7 @@ def by_score(buffer: Array, classes: int, most: int) -> Array:
     """From bytes: a uint16 count, then as many records, best first; those beyond ``most`` of a class are left out."""
     table = np.zeros((1, classes, 5, most), np.float32)
     count = min(int(buffer[:2].view("<u2")[0]), (buffer.size - 2) // RECORD.itemsize)
-    records = np.frombuffer(buffer.tobytes()[2:], RECORD, count)
+    records = buffer[2 : 2 + count * RECORD.itemsize].view(RECORD)
     for number in np.unique(records["class_id"]):
         if number < classes:
             own = records[records["class_id"] == number][:most]

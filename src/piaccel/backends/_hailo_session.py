@@ -45,7 +45,7 @@ class HailoSession(Session):
     def sensors(self) -> tuple[Sensor, ...]:
         """The chip's temperature and power, read through the device that this session holds."""
         if self._sensors is None:
-            self._sensors = sensors(self._shared.control)
+            self._sensors = sensors(self._shared)
         return self._sensors
 
     def _run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -99,10 +99,10 @@ class HailoSession(Session):
     def _explained(self, error: BaseException) -> InferenceError:
         if isinstance(error, InferenceError):
             return error
-        told = errors.running(error, self._file, self._timeout_ms)
-        if not self._closed:
-            self._shared.abandon()
-        return told
+        if self._closed:
+            return InferenceError(f"{self._file}: the session was closed while this ran", hint="load the model again")
+        self._shared.abandon()
+        return errors.running(error, self._file, self._timeout_ms)
 
     def _close(self) -> None:
         ends = time.monotonic() + self._timeout_ms / 1000

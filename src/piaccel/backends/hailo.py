@@ -166,4 +166,11 @@ def _schedule(configured: Any, options: HailoOptions) -> None:
 
 def _name(module: Any, number: str) -> str:
     """A device as listed: its address and chip."""
-    return " ".join(filter(None, (number, device.architecture_of(lambda: module.Device(number).control))))
+    try:
+        opened = module.Device(number)
+    except Exception:  # noqa: BLE001 - another program has it: it is there all the same
+        return number
+    try:
+        return " ".join(filter(None, (number, device.architecture_of(lambda: opened.control))))
+    finally:
+        opened.release()

@@ -290,6 +290,16 @@ class VDevice:
 
 
 class Control:
+    """Works while its Device is there: the vendor's is released with the object."""
+
+    def __init__(self) -> None:
+        self._released = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and self._released:
+            raise HailoRTException("Can't use a released device")
+        return super().__getattribute__(name)
+
     def identify(self) -> Any:
         version = SimpleNamespace(
             **dict(zip(("major", "minor", "revision"), map(int, SETTINGS.version.split(".")), strict=True))
@@ -325,4 +335,8 @@ class Device:
         return list(SETTINGS.devices)
 
     def release(self) -> None:
-        pass
+        self.control._released = True
+
+    def __del__(self) -> None:
+        if hasattr(self, "control"):
+            self.release()
