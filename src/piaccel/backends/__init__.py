@@ -190,7 +190,8 @@ class Backend(ABC):
             raise _diagnosis.of(path, self) or ModelError(f"{path}: {reason}")
         if not self.installed():
             raise UnavailableError(
-                f"{self.name} needs {' or '.join(self.modules)}, which is not installed", hint=self.install
+                f"{self.name} needs {' or '.join(self.modules)}, which is not installed",
+                hint=self._absent().hint,
             )
         try:
             with chatter.quiet():

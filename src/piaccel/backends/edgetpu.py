@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from piaccel.backends import Availability, Backend, Options, Session, _delegates, _edgetpu_errors, _tflite
-from piaccel.errors import ModelError, OptionError, UnavailableError
+from piaccel.errors import ModelError, OptionError, PiaccelError, UnavailableError
 
 if TYPE_CHECKING:
     from piaccel.formats import Network
@@ -78,7 +78,7 @@ class EdgeTPU(Backend):
 
     def _probe(self) -> Availability:
         runtime = _tflite.version(_tflite.runtime())
-        library = _open(_named(None))
+        library = _open(_place(None) or _named(None))
         version = f"{runtime}, {_version(library)}"
         devices = tuple(f"{device} {path}".strip() for device, path in _devices(library))
         if not devices:
@@ -88,19 +88,19 @@ class EdgeTPU(Backend):
 
     def _load(self, path: Path, options: EdgeTPUOptions) -> Session:
         module = _tflite.runtime()
-        named = _named(options.library)
-        library = _open(named)
+        place = _place(options.library) or _named(options.library)  # the same file for both, whatever the linker finds
+        library = _open(place)
         _check_device(_devices(library), options.device)
-        delegate = _delegate(module, _place(options.library) or named, library, options)
+        delegate = _delegate(module, place, library, options)
         try:
             interpreter = _tflite.interpreter(module, path, options.thread_count, delegates=[delegate])
             placement, _ = _delegates.placement(interpreter, "Edge TPU")
             if placement is not None and not placement.taken:  # it would answer, from the CPU
                 raise ModelError(f"{path}: {_edgetpu_errors.not_compiled(path, '')}")
             return _tflite.TFLiteSession(interpreter, placement)
-        except RuntimeError as error:
-            if isinstance(error, UnavailableError):
-                raise
+        except PiaccelError:
+            raise
+        except (RuntimeError, ValueError) as error:
             raise _edgetpu_errors.unprepared(path, error) from error
 
     def _explain(self, error: Exception) -> str:
