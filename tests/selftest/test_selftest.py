@@ -12,9 +12,11 @@ from piaccel.bundles import Bundle
 from piaccel.errors import InputError, OptionError
 from piaccel.selftest import Proof, report
 from piaccel.selftest.soak import Soak, soak, soak_here
+from piaccel.testing import imx500
 from piaccel.testing.fake_board import FakeBoard
 from tests.backends.conftest import strange as strange
 from tests.classifiers import labels_file, onnx_classifier
+from tests.formats import rpks
 
 
 @pytest.fixture
@@ -148,3 +150,23 @@ def test_the_command_writes_the_report_and_says_who_failed(
     assert json.loads(capsys.readouterr().out)["passed"]
     assert cli.main(["selftest", str(bundle), "--backend", "tpu"]) == 2
     assert "'tpu'" in capsys.readouterr().err
+
+
+def test_a_camera_that_answers_itself_is_watched(tmp_path: Path, board: FakeBoard) -> None:
+    net = rpks.write(tmp_path / "net.rpk")
+    with imx500.fake():
+        found = selftest.run([net], only=["imx500"], soak_s=0.5, root=board.root)
+    (proof,) = found.proofs
+    assert proof.passed, proof.reasons
+    assert proof.accelerator
+    assert proof.soak is not None
+    assert proof.soak.frames > 10
+    assert "what its own camera saw" in proof.notes[0]
+
+
+def test_a_camera_that_is_lost_does_not_pass(tmp_path: Path, board: FakeBoard) -> None:
+    net = rpks.write(tmp_path / "net.rpk")
+    with imx500.fake(lost_after=30, loss="error"):
+        (proof,) = selftest.run([net], only=["imx500"], soak_s=30, root=board.root).proofs
+    assert not proof.passed
+    assert "the camera is lost" in proof.reasons[0]

@@ -19,7 +19,7 @@ from piaccel.errors import PiaccelError, UnavailableError
 INSTALL = "sudo apt install imx500-all python3-picamera2"
 LIST = "see what is connected with: rpicam-hello --list-cameras"
 SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
-FIRMWARE = Path("/lib/firmware/imx500_main.fpk")
+FIRMWARE = Path("/lib/firmware/imx500_firmware.fpk")
 _NETWORK_STAGE = 2
 _log = logging.getLogger("piaccel")
 

@@ -58,6 +58,7 @@ class IMX500(Backend):
     suffixes = (".rpk",)
     looks_into = suffixes
     priority = 0  # it cannot answer pictures: any other variant is taken before it
+    accelerator = True
     options = IMX500Options
     modules = ("picamera2",)
     install = camera.INSTALL

@@ -15,6 +15,7 @@ from typing import Any
 
 from piaccel import backends
 from piaccel.bench import Agreement, Measurement, Report
+from piaccel.bench.plan import share_out
 from piaccel.bench.run import Progress, benchmark
 from piaccel.bench.statistics import percentile
 from piaccel.bundles import Bundle
@@ -86,6 +87,7 @@ class _Plan:
     root: str | os.PathLike[str]
     tell: Tell | None
     names: list[str] = field(default_factory=list)
+    versions: dict[str, str | None] = field(default_factory=dict)
 
 
 def run(
@@ -114,6 +116,7 @@ def run(
     bundles = [Bundle.open(path) for path in models] or _on_the_board(plan)
     runtimes = [_runtime(name) for name in plan.names]
     plan.names = [each["name"] for each in runtimes if each["state"] == "ready"]
+    plan.versions = {each["name"]: each["version"] for each in runtimes}
     proofs: list[Proof] = []
     interrupted = False
     try:
@@ -126,7 +129,7 @@ def run(
     found = doctor.diagnose(root).of("problem", "warning")
     return SelfTest(
         board=described,
-        environment=fingerprint({}, {each["name"]: each["version"] for each in runtimes}),
+        environment=fingerprint({}, plan.versions),
         runtimes=runtimes,
         proofs=proofs,
         findings=[{"severity": each.severity, "what": each.what, "command": each.command} for each in found],
@@ -164,6 +167,10 @@ def _on_the_board(plan: _Plan) -> list[Bundle]:
 def _prove(bundle: Bundle, plan: _Plan) -> Iterable[Proof]:
     """Measure every ready backend on the bundle, then soak the accelerators, and the fastest of the CPU's runtimes."""
     names = [name for name in plan.names if any(backends.get(name).accepts(each.path) for each in bundle.variants)]
+    watching = [name for name in names if backends.get(name).brings_camera]
+    for name in watching:
+        yield from _watched(bundle, name, plan)
+    names = [name for name in names if name not in watching]
     if not names:
         return
     report = benchmark(
@@ -180,6 +187,27 @@ def _prove(bundle: Bundle, plan: _Plan) -> Iterable[Proof]:
         worth = row.repeats and (backends.get(row.backend).accelerator or row is fastest)
         soaked = _soak(bundle, row, plan) if worth else None
         yield _judge(bundle, row, report, soaked)
+
+
+def _watched(bundle: Bundle, name: str, plan: _Plan) -> Iterable[Proof]:
+    """Let a device with a camera of its own answer to what it sees: no other backend sees the same."""
+    backend = backends.get(name)
+    mine = share_out(plan.options, plan.names).get(name, ())
+    for variant in bundle.variants:
+        if not backend.accepts(variant.path):
+            continue
+        soaked = soak(bundle, variant.name, name, mine, (), plan.soak_s or plan.duration_s, plan.root)
+        yield Proof(
+            model=bundle.name,
+            variant=variant.name,
+            backend=name,
+            version=plan.versions.get(name),
+            accelerator=backend.accelerator,
+            passed=not soaked.reasons(),
+            reasons=tuple(soaked.reasons()),
+            notes=("its answers are to what its own camera saw: they were compared with nobody's",),
+            soak=soaked,
+        )
 
 
 def _soak(bundle: Bundle, row: Measurement, plan: _Plan) -> Soak:

@@ -11,15 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from piaccel import images, isolation, models
+from piaccel import backends, images, isolation, models
+from piaccel.backends import CameraSession
 from piaccel.bench.monitor import Monitor
 from piaccel.bench.pictures import synthetic
 from piaccel.bundles import Bundle
 from piaccel.errors import PiaccelError
+from piaccel.models import Model
 from piaccel.tensors import Array
 
 SILENCE_S = 180.0
 """The longest a child may say nothing: some accelerators load for minutes."""
+UPLOAD_S = 900.0
+"""The same for a device with a camera of its own, whose first upload of a network takes minutes."""
 _MOST_PICTURES = 8
 
 
@@ -78,11 +82,12 @@ def soak(
     latencies: list[int] = []
     last = Sofar(0.0, [], 0)
     error = ""
+    silence_s = UPLOAD_S if backends.get(backend).brings_camera else SILENCE_S
     arguments = bundle.path, variant, backend, tuple(options), tuple(pictures), seconds
     with Monitor(sensors.find(root)) as monitor, isolation.Worker() as worker:
         started = time.perf_counter_ns()
         try:
-            for last in worker.stream(f"{__name__}:soak_here", *arguments, timeout=SILENCE_S):
+            for last in worker.stream(f"{__name__}:soak_here", *arguments, timeout=silence_s):
                 latencies += last.latency_ns
                 tell(last.seconds)
         except PiaccelError as failed:
@@ -110,6 +115,9 @@ def soak_here(
 ) -> Iterator[Sofar]:
     """What the child of ``soak`` does: speak once a second."""
     with models.load(path, backend, variant=variant, options=options) as model:
+        if isinstance(model.session, CameraSession):
+            yield from _watch(model, seconds)
+            return
         frames = [images.read_image(each) for each in pictures] or synthetic(0)
         feeds = [_copied(model.preprocess(frame)[0]) for frame in frames[:_MOST_PICTURES]]
         right = [_copied(model.session.run(feed)) for feed in feeds]
@@ -126,6 +134,23 @@ def soak_here(
             if end - spoken >= 1e9:
                 spoken = end
                 yield Sofar((spoken - started) / 1e9, latencies, changed)
+                latencies = []
+
+
+def _watch(model: Model, seconds: float) -> Iterator[Sofar]:
+    """Take the camera's frames with their results; a frame's latency is the time since the one before."""
+    latencies: list[int] = []
+    with model.stream() as stream:
+        next(stream)
+        started = spoken = last = time.perf_counter_ns()
+        while spoken - started < seconds * 1e9:
+            next(stream)
+            now = time.perf_counter_ns()
+            latencies.append(now - last)
+            last = now
+            if now - spoken >= min(1.0, seconds) * 1e9:
+                spoken = now
+                yield Sofar((spoken - started) / 1e9, latencies, 0)
                 latencies = []
 
 
