@@ -54,6 +54,16 @@ def test_the_chips_that_run_it_are_told(architecture: str | int, chips: tuple[st
     assert hef.runs_on(formats.read(hefs.write(tmp_path / "net.hef", architecture=architecture))) == chips
 
 
+def test_the_first_chip_of_all_is_meant_where_the_number_is_left_out(tmp_path: Path) -> None:
+    """proto3 does not write zeros, and 0 is HAILO8."""
+    path = tmp_path / "net.hef"
+    proto = b"\x0a\x08\x1a\x063.31.0"
+    path.write_bytes(struct.pack(">III", hef.MAGIC, 0, len(proto)) + bytes(20) + proto)
+    network = formats.read(path)
+    assert hef.runs_on(network) == ("HAILO8",)
+    assert network.facts["compiler"] == "3.31.0"
+
+
 def test_a_file_that_states_nothing_is_unknown_and_not_guessed(tmp_path: Path) -> None:
     path = tmp_path / "net.hef"
     path.write_bytes(struct.pack(">III", hef.MAGIC, 1, 0) + bytes(16))
