@@ -67,7 +67,8 @@ class Hailo(Backend):
             return Availability(False, reason, f"make the venv with {_VENV}", state="not installed")
         seen = board.chip(root)
         reason = f"a {seen} is there, but hailo_platform is not installed" if seen else super()._absent().reason
-        return Availability(False, reason, f"{board.install(root)}, then reboot", state="not installed")
+        hint = f"{board.install(root)}, then reboot; a venv needs --system-site-packages and the system's Python"
+        return Availability(False, reason, hint, state="not installed")
 
     def _probe(self) -> Availability:
         module = device.runtime()
