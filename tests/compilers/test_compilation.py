@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from piaccel import compilers, formats
 from piaccel.bundles import Bundle
 from piaccel.compilers import _compilation as compilation
-from piaccel.errors import ModelError, NotFoundError, OptionError, UnavailableError
+from piaccel.errors import ModelError, NotFoundError, OptionError, UnavailableError, WriteError
 from piaccel.testing import fake_compilers
 from tests.formats import rpks, samples
 
@@ -137,6 +138,34 @@ def test_an_onnx_variant_becomes_a_hef_that_takes_raw_pixels(
     assert done.report.facts["control, compute, memory used"] == "46.9 %, 19.9 %, 15.6 %"
     assert done.report.facts["calibration pictures"] == "12"
     assert any("below 1024" in note for note in done.report.notes)
+
+
+def test_a_network_of_several_contexts_does_not_fit(
+    bundle: Path, tmp_path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, tmp_path, mood="partial")
+    report = compilation.build(compilation.plan(bundle, "hailo10h", calibration=demo / "images")).report
+    assert report is not None
+    assert (report.fits, report.facts["contexts"]) == (False, "2")
+    assert any("its 2 parts are loaded in turn" in note for note in report.notes)
+
+
+def test_calibration_data_that_the_disk_cannot_hold_is_refused(
+    bundle: Path, tmp_path: Path, demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = compilation.plan(bundle, "hailo8", calibration=demo / "images")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(WriteError, match=r"takes 0\.0 GB") as caught:
+        plan.compiler.prepare(plan.job(plan.bundle, tmp_path))
+    assert "TMPDIR" in caught.value.hint
+
+
+def test_a_compiler_for_another_cpu_is_named(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, tmp_path)
+    (tmp_path / "programs" / "edgetpu_compiler").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(60))
+    with pytest.raises(UnavailableError, match="edgetpu_compiler does not start: Exec format error") as caught:
+        compilation.build(compilation.plan(bundle, "edgetpu"))
+    assert "x86-64" in caught.value.hint
 
 
 def test_calibration_data_is_the_pictures_as_the_chip_gets_them(bundle: Path, tmp_path: Path, demo: Path) -> None:

@@ -153,6 +153,8 @@ def _check(plan: Plan, out: Path | None, name: str) -> None:
         raise OptionError(f"--name {name!r} is not a plain name")
     if name in [variant.name for variant in plan.bundle.variants]:
         raise OptionError(f"{plan.bundle.path} has a variant {name!r}", hint="choose another --name")
+    if out is None and not os.access(plan.bundle.path, os.W_OK):
+        raise WriteError(f"{plan.bundle.path} cannot be written", hint="make a new bundle: --out DIR")
     first = plan.steps()[0]
     if not first.installed:
         raise UnavailableError(f"{first.command[0]} is not installed", hint=f"it needs {first.host.title}")
@@ -190,16 +192,21 @@ def _run(plan: Plan, job: Job, tell: Callable[[str], None]) -> tuple[str, tuple[
         if not step.installed:
             return said, steps[index:]
         tell(shlex.join(step.command))
-        done = subprocess.run(
-            step.command,
-            cwd=job.folder,
-            stdin=subprocess.DEVNULL,  # a question would wait for ever
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                step.command,
+                cwd=job.folder,
+                stdin=subprocess.DEVNULL,  # a question would wait for ever
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        except OSError as error:  # made for another CPU, or not executable
+            raise UnavailableError(
+                f"{step.command[0]} does not start: {error.strerror}", hint=f"it needs {step.host.title}"
+            ) from error
         if chatter.verbose():
             sys.stderr.write(done.stdout)
         said += done.stdout

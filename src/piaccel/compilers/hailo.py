@@ -6,7 +6,9 @@ behind an account; the command lines and reports here are those that owners publ
 
 from __future__ import annotations
 
+import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 
 from piaccel import formats, images
 from piaccel.compilers import WHOLE_OUTPUT, Compiler, Host, Job, Report, Step
-from piaccel.errors import ModelError
+from piaccel.errors import ModelError, WriteError
 from piaccel.frames import Preprocess, Preprocessor
 
 PICTURES = 1024
@@ -71,6 +73,12 @@ class Hailo(Compiler):
         preprocessor = Preprocessor(raw)
         pictures = job.calibration[:PICTURES]
         shape = (len(pictures), *raw.shape[1:])
+        needed, free = 4 * math.prod(shape), shutil.disk_usage(job.folder).free
+        if needed > free:
+            raise WriteError(
+                f"the calibration data takes {needed / 1e9:.1f} GB, {job.folder.parent} has {free / 1e9:.1f} GB free",
+                hint="name a folder on a larger disk: TMPDIR=FOLDER piaccel compile ...",
+            )
         array = np.lib.format.open_memmap(job.folder / "calibration.npy", "w+", np.float32, shape)
         for index, path in enumerate(pictures):
             tensor, _ = preprocessor(images.read_image(path))

@@ -185,7 +185,7 @@ def _hailo(arguments: Sequence[str]) -> int:
     )  # fmt: skip
     if _mood() != "silent":
         chip = "hailo15l" if _mood() == "stranger" else given.hw_arch
-        hefs.write(given.output_dir / "net.hef", architecture=chip.upper(), size=(8, 8, 3))
+        hefs.write(given.output_dir / "net.hef", architecture=chip.upper(), contexts=2 if many else 1)
     return 0
 
 

@@ -39,14 +39,16 @@ def write(
     architecture: str | int = "HAILO8L",
     size: tuple[int, int, int] = (6, 8, 3),
     version: int = 1,
+    contexts: int = 1,
 ) -> Path:
     """Write a HEF that takes a uint8 picture of ``size`` (height, width, channels); return ``path``.
 
-    ``architecture`` is a name of ``ARCHITECTURES`` or a number; ``version`` that of the header, 0 to 3.
+    ``architecture`` is a name of ``ARCHITECTURES`` or a number; ``version`` that of the header, 0 to 3;
+    ``contexts`` the parts in which the network is loaded.
     """
     number = ARCHITECTURES[architecture] if isinstance(architecture, str) else architecture
     header = _field(1, number) + _field(2, 1_700_000_000) + _field(3, "3.31.0") + _field(4, version)
-    proto = _field(1, header) + _field(2, _group(function, size))
+    proto = _field(1, header) + _field(2, _group(function, size, contexts))
     tails = {
         0: struct.pack(">I16s", 0, bytes(16)),
         1: struct.pack(">IQI", 0, 0, 0),
@@ -58,12 +60,12 @@ def write(
     return path
 
 
-def _group(function: str, size: tuple[int, int, int]) -> bytes:
+def _group(function: str, size: tuple[int, int, int], contexts: int) -> bytes:
     channels = size[2]
     picture = _pad(0, f"{function}/input_layer1", _NHWC, size, scale=1.0, zero_point=0.0)
     inverted = _pad(1, f"{function}/conv1", _NHWC, size)
     mean = _pad(2, f"{function}/fc1", _NC, (1, 1, channels))
-    core = _field(3, b"") + _field(6, function)
+    core = _field(3, b"") * contexts + _field(6, function)
     if function in ("invert", "mean", "both"):
         outputs = {"invert": [inverted], "mean": [mean], "both": [inverted, mean]}[function]
         ops = [_op("core", [picture], outputs, core=core)]
