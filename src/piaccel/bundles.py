@@ -55,6 +55,13 @@ class CompiledTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     """Whether it fits into the accelerator's memory whole."""
     facts: dict[str, str] = {}
 
+    def __str__(self) -> str:
+        operators = (
+            f", {self.taken} of {self.taken + (self.left or 0)} operators taken" if self.taken is not None else ""
+        )
+        fits = {True: ", fits the memory whole", False: ", does not fit the memory whole", None: ""}[self.fits]
+        return f"for {self.target} of {self.source} by the {self.compiler}{operators}{fits}"
+
 
 class VariantTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """``[[variants]]``: one file of the network."""

@@ -82,6 +82,10 @@ def test_what_was_made_is_told(bundle: Path, programs: Path, capsys: pytest.Capt
     assert "operators: " in printed.out
     assert "fits into the accelerator's memory: yes" in printed.out
     Bundle.open(bundle).variant("int8_edgetpu.tflite").check()
+    assert cli.main(["info", str(bundle), "--no-try"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "int8_edgetpu.tflite is compiled for edgetpu of int8.tflite by the Edge TPU Compiler 16.0" in said
+    assert "operators taken, fits the memory whole" in said
 
 
 def test_what_was_made_is_data_too(

@@ -274,6 +274,9 @@ def _print_bundle(console: Console, bundle: Bundle, described: list[tuple[Networ
             ", ".join(opening) or "[yellow]none[/]",
         )
     console.print(table)
+    for each in manifest.variants:
+        if each.compiled:
+            console.print(f"[bold]{_safe(each.name)}[/] is compiled {_safe(str(each.compiled))}", soft_wrap=True)
     idle = _refusals([answers for _, answers in described])
     if idle:
         console.print("\n[dim]backends that open none of them[/]")
