@@ -11,9 +11,9 @@ from pathlib import Path
 
 from piaccel.errors import ModelError, PiaccelError, UnavailableError
 
-_RELEASE = "16.0TF2.19.1-1"
 _DEB = "libedgetpu1-std_16.0tf2.19.1-1.$(. /etc/os-release; echo $VERSION_CODENAME)_arm64.deb"
-INSTALL = f"DEB={_DEB}; wget https://github.com/feranick/libedgetpu/releases/download/{_RELEASE}/$DEB && sudo apt install ./$DEB"
+_RELEASE = "https://github.com/feranick/libedgetpu/releases/download/16.0TF2.19.1-1"
+INSTALL = f"DEB={_DEB}; wget {_RELEASE}/$DEB && sudo apt install ./$DEB"
 """There is no wheel, and Google's own packages end with 2021's library."""
 TOO_OLD = (
     "Google's libedgetpu of 2021 dies with LiteRT, and with TensorFlow Lite from 2.12 on: use 16.0TF2.19.1 of feranick"
