@@ -52,6 +52,7 @@ class EdgeTPU(Backend):
     suffixes = (".tflite", ".lite")
     looks_into = suffixes
     priority = 120
+    accelerator = True
     options = EdgeTPUOptions
     modules = _tflite.MODULES
     install = _edgetpu_errors.INSTALL

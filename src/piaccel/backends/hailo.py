@@ -55,6 +55,7 @@ class Hailo(Backend):
     suffixes = (".hef",)
     looks_into = suffixes
     priority = 120
+    accelerator = True
     options = HailoOptions
     modules = ("hailo_platform",)
     install = f"{board.FOR_8} (Hailo-8, 8L) or {board.FOR_10H} (Hailo-10H), then reboot; make the venv with {_VENV}"
