@@ -145,7 +145,7 @@ def _variant_table(variant: Variant, answered: Answered, first: Answered) -> Var
     except UnavailableError:
         precision = "unknown"
     else:
-        precision = network.precision
+        precision = network.precision or "unknown"
         if network.format == "onnx" and network.size_bytes > variant.path.stat().st_size:
             raise ModelError(
                 f"{variant.path} keeps weights in other files, which a bundle does not hold",
