@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from piaccel.cli import doctor, main
+from piaccel.device.deadline import Answer
+from piaccel.device.findings import Runtime
 from piaccel.testing.__main__ import main as write_board
 from piaccel.testing.fake_board import FakeBoard
 from tests.backends import strangers
@@ -109,6 +111,15 @@ def test_everything_that_hangs_is_left_behind_and_the_rest_is_shown(tmp_path: Pa
     assert document["accelerators"][0]["kind"] == "coral-usb"
     assert document["board"]["model"] == "Raspberry Pi 5 Model B Rev 1.0"
     assert done.stderr == ""
+
+
+def test_a_probe_that_raises_is_a_broken_runtime() -> None:
+    def raises() -> Runtime:
+        raise ZeroDivisionError("division by zero")
+
+    found = doctor._collect("strange", Answer(raises), 60.0)
+    assert (found.ok, found.state) == (False, "broken")
+    assert found.reason == "probing it failed: ZeroDivisionError: division by zero"
 
 
 def test_a_root_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -9,8 +10,9 @@ import pytest
 
 from piaccel.device.accelerators import find
 from piaccel.device.doctor import diagnose
+from piaccel.device.holders import holders
 from piaccel.device.tree import Tree
-from piaccel.testing.fake_accelerators import Plugged
+from piaccel.testing.fake_accelerators import Plugged, hold
 from piaccel.testing.fake_board import FakeBoard
 from tests.device.examined import expect, mentioned, trouble
 
@@ -88,3 +90,37 @@ def test_an_edge_tpu_at_its_first_limit_is_a_problem(tmp_path: Path) -> None:
     board = FakeBoard(tmp_path, "pi5", accelerators=["coral-pcie"])
     board.write("sys/class/apex/apex_0/temp", "86250\n")
     assert "apex_driver.c" in expect(board.root, "problem", "86.2 °C").why
+
+
+@pytest.mark.parametrize(
+    ("name", "node", "words"),
+    [
+        ("hailo8l", "/dev/hailo0", "HAILO_OUT_OF_PHYSICAL_DEVICES(74)"),
+        ("hailo10h", "/dev/hailo0", "shares it"),
+        ("coral-usb", "/dev/bus/usb/002/002", "Failed to load delegate"),
+        ("imx500", "/dev/v4l-subdev2", "one program at a time"),
+    ],
+)
+def test_a_device_in_use_names_the_program(tmp_path: Path, name: Plugged, node: str, words: str) -> None:
+    board = FakeBoard(tmp_path, "pi5", os="trixie" if name == "hailo10h" else "bookworm", accelerators=[name])
+    assert not mentioned(board.root, "in use by")
+    hold(board, node, "frigate.detecto")
+    (found,) = mentioned(board.root, "is in use by frigate.detecto (process 812)")
+    assert (found.severity, words in found.why) == ("note", True)
+    assert trouble(board.root) == []
+
+
+def test_a_file_that_is_really_open_has_a_holder_unless_it_is_this_process(tmp_path: Path) -> None:
+    file = tmp_path / "node"
+    file.touch()
+    (tmp_path / "proc").symlink_to("/proc")
+    with file.open():
+        assert os.getpid() in [each.pid for each in holders(Tree(tmp_path), str(file))]
+        assert holders(Tree("/"), str(file)) == ()
+
+
+def test_an_old_openvino_may_still_drive_a_neural_compute_stick(tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path, "pi4", accelerators=["ncs2"])
+    board.install("openvino", "2022.3.2")
+    assert trouble(board.root) == []
+    assert mentioned(board.root, "only openvino 2022.3.2 built with its MYRIAD plug-in")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from piaccel.device import doctor
 from piaccel.device.cameras import find
+from piaccel.device.checks import cameras as checks
 from piaccel.device.doctor import diagnose
 from piaccel.device.tree import Tree
 from piaccel.testing.captures import Kind
@@ -94,3 +96,10 @@ def test_a_pi_5_gains_nothing_by_more_contiguous_memory(tmp_path: Path) -> None:
     board = FakeBoard(tmp_path / "set", "pi5")
     board.write("boot/firmware/config.txt", "camera_auto_detect=1\ndtoverlay=vc4-kms-v3d,cma-512\n")
     assert [each.severity for each in mentioned(board.root, "gains nothing on this board")] == ["note"]
+
+
+def test_a_virtual_environment_that_hides_picamera2_is_named(tmp_path: Path) -> None:
+    subject = doctor._look(FakeBoard(tmp_path, "pi5", accelerators=["imx500"]).root, [])
+    subject.packages._found.clear()  # what a Python of its own sees of the system's packages
+    (found,) = checks.imx500(subject)
+    assert (found.severity, found.command) == ("warning", "/usr/bin/python3 -m venv --system-site-packages .venv")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from piaccel.device import hailo_versions
+from piaccel.device import doctor, hailo_versions
+from piaccel.device.checks import hailo_parts
 from piaccel.device.debs import Debs
 from piaccel.device.doctor import diagnose
 from piaccel.device.modules import Modules
@@ -241,3 +242,10 @@ def test_hailort_4_with_numpy_2_is_a_warning(tmp_path: Path) -> None:
     trixie = FakeBoard(tmp_path / "trixie", "pi5", os="trixie", accelerators=["hailo8"])
     assert "one inference" in expect(trixie.root, "warning", "NumPy 2.2.4").fix
     assert diagnose(trixie.root).healthy
+
+
+def test_a_virtual_environment_that_hides_the_systems_binding_is_named(tmp_path: Path) -> None:
+    subject = doctor._look(hailo8l(tmp_path).root, [])
+    subject.packages._found.clear()  # what a Python of its own sees of the system's packages
+    (found,) = [each for each in hailo_parts.versions(subject) if each.severity != "ok"]
+    assert (found.severity, found.command) == ("warning", "/usr/bin/python3 -m venv --system-site-packages .venv")

@@ -86,6 +86,9 @@ def _collect(name: str, answer: Answer[Runtime], seconds: float) -> Runtime:
         return answer.within(seconds)
     except HangError:
         return Runtime(name, False, True, "it did not answer in time", "piaccel backends", state="no answer")
+    except Exception as error:  # noqa: BLE001 - another package's probe may raise anything, and the rest is shown
+        reason = f"probing it failed: {type(error).__name__}: {error}"
+        return Runtime(name, False, True, reason, "mend or uninstall the package that brings it", state="broken")
 
 
 def _memory_bytes() -> int:

@@ -63,6 +63,7 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
     memory.pressure,
     memory.cgroup,
     plugged.present,
+    plugged.busy,
     plugged.neural_compute_stick,
     plugged.others,
     plugged.link,

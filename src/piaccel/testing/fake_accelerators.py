@@ -74,6 +74,13 @@ def plug(board: FakeBoard, name: Plugged, **changes: Any) -> None:
         _bind(board, setup.driver)
 
 
+def hold(board: FakeBoard, node: str, name: str, pid: int = 812) -> None:
+    """Let a process have the device file ``node`` open."""
+    board.write(f"proc/{pid}/comm", f"{name}\n")
+    (board.root / f"proc/{pid}/fd").mkdir()
+    (board.root / f"proc/{pid}/fd/7").symlink_to(node)
+
+
 def load(board: FakeBoard, module: str, version: str) -> None:
     """Let the kernel have loaded a module that DKMS built for it."""
     board.write(f"sys/module/{module}/version", f"{version}\n")

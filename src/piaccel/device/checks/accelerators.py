@@ -20,8 +20,10 @@ from piaccel.device.accelerators import (
     Accelerator,
 )
 from piaccel.device.findings import Finding, Subject
+from piaccel.device.holders import holders
 
 _SECTION = "device"
+_FIRST_WITHOUT_MYRIAD = 2023
 _OTHERS = {
     DEEPX: "its maker's dx-engine does, with libdxrt and models compiled to .dxnn",
     MEMRYX: "its maker's package memryx does, with models compiled to .dfp",
@@ -40,10 +42,34 @@ def present(subject: Subject) -> Iterator[Finding]:
         yield Finding(_SECTION, "ok", f"{each.kind.title} ({', '.join(fact for fact in facts if fact)})")
 
 
+def busy(subject: Subject) -> Iterator[Finding]:
+    """A device that another program has open."""
+    for each in subject.accelerators:
+        held = holders(subject.tree, each.node) if each.node and each.kind.backend else ()
+        if not held:
+            continue
+        who = ", ".join(f"{holder.name} (process {holder.pid})" for holder in held)
+        why, cure, command = 'The library then says only "Failed to load delegate".', "End that program first.", ""
+        if each.kind is HAILO_8:
+            why = "Another program then gets HAILO_OUT_OF_PHYSICAL_DEVICES(74)."
+            cure = "End that program first, or let both go through HailoRT's service."
+            command = "sudo systemctl enable --now hailort.service"
+        elif each.kind is HAILO_10H:
+            why, cure = "HailoRT 5 shares it between programs; they share its speed too.", ""
+        elif each.bus == "camera":
+            why = "libcamera gives a camera to one program at a time."
+        yield Finding(_SECTION, "note", f"{each.kind.title} is in use by {who}", why, cure, command)
+
+
 def neural_compute_stick(subject: Subject) -> Iterator[Finding]:
     """Intel's sticks: found, and out of support."""
     stick = subject.accelerator(NCS2, NCS)
     if stick is None:
+        return
+    openvino = subject.packages.get("openvino")
+    if openvino and 0 < openvino.major < _FIRST_WITHOUT_MYRIAD:
+        words = f"{stick.kind.title}: only openvino {openvino.version} built with its MYRIAD plug-in drives it"
+        yield Finding(_SECTION, "note", words, "", "Whether this build has it says:", "piaccel backends")
         return
     last = "2022.3" if stick.kind is NCS2 else "2020.3"
     yield Finding(
