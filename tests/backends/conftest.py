@@ -10,7 +10,7 @@ import pytest
 from piaccel import backends, plugins
 from piaccel.errors import UnavailableError
 from piaccel.testing import edgetpu
-from tests.backends import strangers
+from tests.backends import coral, strangers
 
 
 def _forget() -> None:
@@ -41,3 +41,17 @@ def libedgetpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return edgetpu.build(tmp_path_factory.mktemp("coral") / "libedgetpu.so.1")
     except UnavailableError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def coral_library(libedgetpu: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The system's libedgetpu is the one without a TPU; what piaccel remembers of it is this test's own."""
+    monkeypatch.setenv(edgetpu.PATH, str(libedgetpu))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return libedgetpu
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    """A small network compiled for the Edge TPU."""
+    return coral.compiled_file(tmp_path / "net_edgetpu.tflite")

@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from piaccel.testing import edgetpu as fake
 from tests.backends.networks import TFLite
 
 Bytes = NDArray[np.uint8]
+USB = "/sys/bus/usb/devices/2-1"
+"""Where the library that stands for the real one has a TPU, when nothing else is told."""
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, mode: str, devices: str | None = None) -> None:
+    """Let the library do what ``mode`` says, with these devices connected."""
+    monkeypatch.setenv(fake.MODE, mode)
+    if devices is not None:
+        monkeypatch.setenv(fake.DEVICES, devices)
 
 
 def compiled_file(path: Path, custom: str = "edgetpu-custom-op", *, left: bool = False) -> Path:
