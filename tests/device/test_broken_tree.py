@@ -125,8 +125,9 @@ def test_firmware_that_hangs_is_waited_for_only_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_closed_folders_never_stop_the_doctor(tmp_path: Path) -> None:
-    root = FakeBoard(tmp_path / "board", "pi5").root
-    closed = [root / name for name in ("boot", "proc", "sys/class", "usr/bin", "dev", "etc")]
+    root = FakeBoard(tmp_path / "board", "pi5", accelerators=["hailo8l", "coral-usb", "imx500"]).root
+    names = ("boot", "proc", "sys/class", "sys/bus/pci", "sys/bus/usb/devices/2-1", "usr/bin", "usr/lib", "dev", "etc")
+    closed = [root / name for name in names]
     try:
         for folder in closed:
             folder.chmod(0)

@@ -75,6 +75,9 @@ def _is_whole(metadata: Path) -> bool:
 
 
 def _system_python(tree: Tree) -> tuple[int, ...] | None:
-    link = tree.path("usr/bin/python3")
-    version = re.search(r"python(\d+)\.(\d+)$", str(link.readlink())) if link.is_symlink() else None
+    try:
+        target = str(tree.path("usr/bin/python3").readlink())
+    except OSError:  # not there, no link, or in a folder that is closed to us
+        return None
+    version = re.search(r"python(\d+)\.(\d+)$", target)
     return tuple(int(part) for part in version.groups()) if version else None
