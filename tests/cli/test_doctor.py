@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from piaccel.cli import doctor, main
+from piaccel.device import doctor as examination
 from piaccel.device.deadline import Answer
 from piaccel.device.findings import Runtime
 from piaccel.testing.__main__ import main as write_board
@@ -24,6 +25,8 @@ from tests.backends import strangers
 def patient_and_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr(doctor, "_PROBES_S", 120.0)  # a test is about words, on a machine that may be busy
+    for name in ("LOOKING_S", "CHECKING_S", "_ONE_CHECK_S"):
+        monkeypatch.setattr(examination, name, 120.0)
 
 
 def test_a_healthy_board_ends_with_the_word_and_exit_code_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,12 +68,22 @@ def test_sensors_that_hang_read_none(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return sensors.silent()
 
     monkeypatch.setattr(sensors, "find", hangs)
-    monkeypatch.setattr(doctor, "LOOKING_S", 0.5)
+    monkeypatch.setattr(doctor, "LOOKING_S", 2.0)
     report = doctor.diagnose(FakeBoard(tmp_path).root)
     assert {each.value for each in report.sensors} == {None}
     assert {each.reason for each in report.sensors} == {"did not answer in time"}
     assert [each.what for each in report.of("warning")][-1] == "a sensor did not answer in time"
     assert report.board.model == "Raspberry Pi 5 Model B Rev 1.0"
+
+
+def test_a_board_that_cannot_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
+) -> None:
+    board = FakeBoard(tmp_path)
+    monkeypatch.setattr(doctor, "Packages", lambda _: stuck.wait(LONG_S))
+    monkeypatch.setattr(doctor, "LOOKING_S", 0.2)
+    with pytest.raises(HangError, match=r"the files that describe the board could not be read within 0\.2 s"):
+        doctor.diagnose(board.root)
 
 
 def test_firmware_that_hangs_stops_nothing(tmp_path: Path) -> None:

@@ -198,8 +198,13 @@ def _look(root: str | os.PathLike[str], late: list[str]) -> Subject:
     deadline, patience = Deadline(LOOKING_S), _Patience(LOOKING_S, late)
     tree = Tree(root)
     reading = Answer(lambda: _read_sensors(root))
-    board = deadline.ask(lambda: detect(root))
-    packages = deadline.ask(lambda: Packages(tree))
+    try:
+        board, packages = deadline.ask(lambda: (detect(root), Packages(tree)))
+    except HangError as error:
+        raise HangError(
+            f"{root}: the files that describe the board could not be read within {LOOKING_S:g} s",
+            hint="try again when the board is idle; a dying disk shows in: sudo dmesg --level=err,warn | tail",
+        ) from error
     nothing: tuple[Accelerator, ...] = ()
     nobody: tuple[Camera, ...] = ()
     found = patience.ask("the PCI and USB buses", lambda: accelerators.find(tree), nothing)
