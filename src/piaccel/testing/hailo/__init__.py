@@ -9,13 +9,12 @@ codes and exceptions, buffer checks, layouts of suppressed boxes) and computes w
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from piaccel.testing.hailo.settings import VARIABLE, Settings
+from piaccel.testing.stand_in import stand_in
 
 FOLDER = Path(__file__).parent
 """What to put on ``sys.path`` (or PYTHONPATH) so that ``import hailo_platform`` finds the fake."""
@@ -25,23 +24,5 @@ FOLDER = Path(__file__).parent
 def fake(**settings: object) -> Iterator[Settings]:
     """Make ``import hailo_platform`` find the fake, in this process and its children; fields as in ``Settings``."""
     chosen = Settings(**settings)  # type: ignore[arg-type]
-    before = {name: os.environ.get(name) for name in (VARIABLE, "PYTHONPATH")}
-    _forget()
-    os.environ[VARIABLE] = chosen.to_text()
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FOLDER), before["PYTHONPATH"]]))
-    sys.path.insert(0, str(FOLDER))
-    try:
+    with stand_in("hailo_platform", FOLDER, {VARIABLE: chosen.to_text()}):
         yield chosen
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        _forget()
-
-
-def _forget() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "hailo_platform"]:
-        del sys.modules[name]

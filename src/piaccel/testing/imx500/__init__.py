@@ -9,14 +9,13 @@ without a result, messages and types of errors). Frames are of one colour; see `
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from piaccel.testing.imx500.settings import VARIABLE
 from piaccel.testing.imx500.settings import Settings as Settings
+from piaccel.testing.stand_in import stand_in
 
 FOLDER = Path(__file__).parent
 """What to put on ``sys.path`` (or PYTHONPATH) so that ``import picamera2`` finds the fake."""
@@ -28,23 +27,5 @@ COLOUR = (200, 100, 50)
 def fake(**settings: object) -> Iterator[Settings]:
     """Make ``import picamera2`` find the fake, in this process and its children; fields as in ``Settings``."""
     chosen = Settings(**settings)  # type: ignore[arg-type]
-    before = {name: os.environ.get(name) for name in (VARIABLE, "PYTHONPATH")}
-    _forget()
-    os.environ[VARIABLE] = chosen.to_text()
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FOLDER), before["PYTHONPATH"]]))
-    sys.path.insert(0, str(FOLDER))
-    try:
+    with stand_in("picamera2", FOLDER, {VARIABLE: chosen.to_text()}):
         yield chosen
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        _forget()
-
-
-def _forget() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "picamera2"]:
-        del sys.modules[name]
