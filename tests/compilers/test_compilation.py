@@ -243,8 +243,10 @@ def test_the_camera_s_second_step_is_left_to_the_board(
 @pytest.mark.parametrize(
     ("mood", "said", "hint"),
     [
-        ("partial", "imxconv-pt failed: it needs 9,02MB of memory", "smaller"),
-        ("refuses", "java was not found", "openjdk-17-jre"),
+        ("partial", "imxconv-pt failed: it needs 10.39MB of memory, the sensor has 8.00MB", "smaller"),
+        ("refuses", "imxconv-pt failed: ONNX opset version 13 is not supported", "opset_version=17"),
+        ("slow", "imxconv-pt failed: it does not find Java", "openjdk-17-jre"),
+        ("none", "imxconv-pt failed: Caught exception while converting'f': List is empty.$", "-v"),
     ],
 )
 def test_what_sony_s_converter_refuses_is_told(

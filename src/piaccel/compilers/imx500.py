@@ -1,6 +1,6 @@
 """Sony's converter (imxconv-pt, imxconv-tf) and packager (imx500-package), for the Raspberry Pi AI Camera.
 
-Source: Raspberry Pi documentation, ai-camera/model-conversion.adoc; reports and logs that owners published.
+Source: Raspberry Pi documentation, ai-camera/model-conversion.adoc; run for real: imx500-converter 3.19.2 on x86-64.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from piaccel.compilers import WHOLE_OUTPUT, Compiler, Host, Job, Report, Step
 from piaccel.errors import ModelError
 
 PC = Host(
-    "a PC (x86-64) with Linux and Python 3.10 to 3.12",
+    "a PC (x86-64) with Linux and Python 3.10 to 3.12 (uni-pytorch takes no newer one)",
     (
         "sudo apt update && sudo apt install openjdk-17-jre python3-venv",
         "python3 -m venv imx && . imx/bin/activate",
@@ -23,6 +23,7 @@ PC = Host(
     ),
 )
 PI = Host("a Raspberry Pi with Raspberry Pi OS", ("sudo apt update && sudo apt install imx500-tools",))
+_CODED = re.compile(r"ERROR ?: CODE: \[\w+\] (.+?)\s*(?:\[/[^\]]*\])?$", re.MULTILINE)
 _TOOLKIT = "Sony's Model Compression Toolkit"
 
 
@@ -56,11 +57,7 @@ class IMX500(Compiler):
     def collect(self, job: Job, said: str) -> tuple[Path, Report]:
         memory = _memory(job)
         if memory.get("Fit In Chip") is False:
-            raise ModelError(
-                f"{job.source}: it needs {memory.get('Memory Usage')} of memory, "
-                f"the sensor has {memory.get('Total Memory Available On Chip')}",
-                hint="a smaller input or a smaller network",
-            )
+            raise ModelError(f"{job.source}: {_too_large(memory)}", hint="a smaller input or a smaller network")
         made = job.folder / "packed" / "network.rpk"
         if not made.is_file():
             raise ModelError(f"{job.source}: imx500-package made no network.rpk", hint=WHOLE_OUTPUT)
@@ -69,7 +66,7 @@ class IMX500(Compiler):
             "memory on the sensor": _text(memory, "Total Memory Available On Chip"),
             "memory utilization": _text(memory, "Memory Utilization"),
         }
-        version = re.search(r"(?:imx500-converter|uni-?converter)\D{0,12}(\d+\.\d+[\d.]*)", said, re.IGNORECASE)
+        version = re.search(r"Running version (\d+\.\d+)", said)
         return made, Report(
             compiler=f"Sony IMX500 converter {version[1]}" if version else "Sony IMX500 converter",
             left=0 if memory else None,
@@ -80,11 +77,14 @@ class IMX500(Compiler):
     def explain(self, job: Job, said: str) -> tuple[str, str]:
         memory = _memory(job)
         if memory.get("Fit In Chip") is False:
-            return f"it needs {memory.get('Memory Usage')} of memory", "a smaller input or a smaller network"
-        reason, hint = super().explain(job, said)
-        if "java" in said.lower():
-            return reason, "the converter needs Java 17: sudo apt install openjdk-17-jre"
-        return reason, hint
+            return _too_large(memory), "a smaller input or a smaller network"
+        if "java: command not found" in said:
+            return "it does not find Java", "sudo apt install openjdk-17-jre"
+        coded = _CODED.findall(said)
+        opset = re.search(r"ONNX opset version \d+ is not supported.*?\]", said)
+        if opset:
+            return opset.group(), "export the network again: torch.onnx.export(..., opset_version=17)"
+        return (coded[-1], WHOLE_OUTPUT) if coded else super().explain(job, said)
 
 
 def _zip(job: Job) -> Path:
@@ -101,6 +101,11 @@ def _memory(job: Job) -> dict[str, Any]:
         if isinstance(report, dict):
             return report
     return {}
+
+
+def _too_large(memory: dict[str, Any]) -> str:
+    used, there = _text(memory, "Memory Usage"), _text(memory, "Total Memory Available On Chip")
+    return f"it needs {used} of memory, the sensor has {there}"
 
 
 def _text(memory: dict[str, Any], key: str) -> str:

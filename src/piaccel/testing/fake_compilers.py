@@ -2,7 +2,8 @@
 
 ``install`` writes them as programs into a folder to be put on the PATH. The environment variable
 ``PIACCEL_FAKE_COMPILER`` chooses what they do; see ``MOODS``. What they print is what version 16.0 of the Edge TPU
-compiler, versions 3.30 to 3.33 of Hailo's and version 3.16 of Sony's printed where owners published it.
+compiler and versions 3.30 to 3.33 of Hailo's printed where owners published it, and what version 3.19.2 of Sony's
+printed when we ran it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import Any, NoReturn
 MOODS = {
     "": "everything fits",
     "partial": "one operator stays on the CPU; the weights do not fit; two contexts",
-    "none": "no operator can be mapped; it ends well",
+    "none": "no operator can be mapped: the Edge TPU's ends well, Sony's with an error",
     "refuses": "it ends with its usual error",
     "silent": "it ends well and makes nothing",
     "stranger": "it makes a file for another chip",
-    "slow": "it gives up after its time-out",
+    "slow": "it gives up after its time-out; Sony's does not find Java",
 }
 NAMES = ("edgetpu_compiler", "hailo", "imxconv-pt", "imxconv-tf", "imx500-package")
 
@@ -215,21 +216,38 @@ def _imxconv(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-input-persistency", action="store_true")
     parser.add_argument("--overwrite-output", action="store_true")
     given = parser.parse_args(arguments)
+    _say("2026-11-22 22:19:55,081 INFO : Running version 3.19.0 [/site-packages/uni/common/logger.py:179]")
     if _mood() == "refuses":
-        _say("ERROR : java was not found. Please install Java 17")
+        _say(
+            "RuntimeError: ONNX opset version 13 is not supported. Supported ONNX opsets: [15, 16, 17, 18, 19, 20]\n"
+            "2026-11-22 22:18:10,978 ERROR : CODE: [EXEC] ONNX opset version 13 is not supported. "
+            "Supported ONNX opsets: [15, 16, 17, 18, 19, 20] [/site-packages/uni/common/logger.py:185]"
+        )
+        return 1
+    if _mood() == "slow":  # there is no Java
+        _say("converter-main.sh: line 26: java: command not found\nERROR : sdspconv exited with error code: 127")
+        return 127
+    if _mood() == "none":
+        _say(
+            "2026-11-22 22:19:16.571 ERROR: CODE: [GE] Caught exception while converting'f': List is empty. \n"
+            'Exception in thread "main" java.lang.Exception\n\tat sdsp.app.AppKt.main(App.kt:27)\n'
+            "2026-11-22 22:19:16,672 ERROR : sdspconv exited with error code: 1, uni files can be found in /tmp/tmpprly"
+        )
         return 1
     given.o.mkdir(parents=True, exist_ok=True)
     fits = _mood() != "partial"
     report = {
         "Name": given.i.stem,
-        "Memory Usage": "5.11MB" if fits else "9,02MB",
+        "Memory Usage": "5.11MB" if fits else "10.39MB",
         "Total Memory Available On Chip": "8.00MB",
-        "Memory Utilization": "64%" if fits else "113%",
+        "Memory Utilization": "64%" if fits else "130%",
         "Fit In Chip": fits,
     }
     (given.o / f"{given.i.stem}_MemoryReport.json").write_text(json.dumps({"Memory Report": report}))
     if not fits:
-        _say("ERROR : Network does not fit in the chip memory")
+        _say(
+            "ERROR: CODE: [ISM] ConvFe error (ISM) on 'net': Not enough memory, available: 8.00MB , required: 10.39MB "
+        )
         return 1
     if _mood() != "silent":
         with zipfile.ZipFile(given.o / "packerOut.zip", "w") as archive:
