@@ -1,5 +1,6 @@
 """Real models through every runtime that opens them: the raw top-1 and the raw outputs, no task involved."""
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from piaccel.errors import ModelError
 from piaccel.tensors import Array
 
 ONE = Options(threads=1)
+COARSE = 0.25 if platform.machine() == "aarch64" else 0.1
+"""OpenVINO's int8 kernels for ARM with dot product round more coarsely than those for x86."""
 EGYPTIAN_CAT, MACAW, UNIFORM, DAISY, HOT_DOG = 286, 89, 653, 986, 935
 
 
@@ -59,7 +62,7 @@ def test_a_quantized_classifier_gives_the_published_answer(
             stretched = cv2.resize(image[..., ::-1], (size, size), interpolation=cv2.INTER_LINEAR)
             scores = result.quantization.dequantize(session.run({given.name: stretched[None]})[result.name])[0]
             assert scores.argmax() == label
-            assert scores.max() == pytest.approx(score, abs=0.1)
+            assert scores.max() == pytest.approx(score, abs=COARSE if name == "openvino" else 0.1)
 
 
 @pytest.mark.parametrize("model", ["face/rfb_320", "face/rfb_320_raw", "coco/fastestdet"])

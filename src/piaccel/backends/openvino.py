@@ -29,6 +29,10 @@ _USB = Path("/sys/bus/usb/devices")
 _STICKS = {"2485": "NCS2", "f63b": "NCS2", "f63c": "NCS2", "2150": "NCS"}
 """USB product ids of Intel Movidius (vendor 03e7); f63b and f63c once it is booted."""
 
+_NO_INT8_KERNEL = "object is not initialized"
+"""What 2026.4 says of int8 convolutions where the CPU has no dot product (Pi 4 and older); it computes them in float
+when told not to transform them (src/inference/dev_api/openvino/runtime/internal_properties.hpp)."""
+
 
 class OpenVINO(Backend):
     suffixes = (".xml", ".onnx", ".tflite")
@@ -56,13 +60,15 @@ class OpenVINO(Backend):
         core = ov.Core()
         device = options.device.upper()
         _check(ov, core, device)
-        model = core.read_model(path)
+        model, settings = core.read_model(path), _settings(device, options)
         try:
-            compiled = core.compile_model(model, device, _settings(device, options))
+            compiled = core.compile_model(model, device, settings)
         except RuntimeError as error:
             if "MYRIAD" in device and "NC_ERROR" in str(error):
                 raise _no_stick() from error
-            raise
+            if _NO_INT8_KERNEL not in str(error):
+                raise
+            compiled = core.compile_model(model, device, {**settings, "LP_TRANSFORMS_MODE": "NO"})
         return _Session(ov, compiled, path)
 
 
