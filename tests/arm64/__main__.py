@@ -18,12 +18,15 @@ REPOSITORY = Path(__file__).parents[2]
 OWN = "tests/arm64"
 RUNTIMES = ("litert", "onnxruntime", "openvino", "opencv", "ncnn", "seam", "real_models")
 SELECTIONS = {
-    "quick": [f"{OWN}/test_board.py", f"{OWN}/test_answers.py", "-k", "not openvino-int8"],
+    "quick": [f"{OWN}/test_board.py", f"{OWN}/test_answers.py", "-k", "not openvino-fp32"],
     "own": [OWN],
     "usual": [OWN, *(f"tests/backends/test_{name}.py" for name in RUNTIMES), "tests/device/test_board.py"],
     "all": ["tests", "--ignore=tests/fuzz", "--ignore=tests/test_dependencies.py", "--ignore=tests/test_packing.py"],
 }
-"""Left out of "all": what is about wheels rather than a board, and what would run for hours."""
+"""Left out of "quick": OpenVINO's float32, its int8 differs more. Left out of "all": what is about wheels rather than a
+board, and what would run for hours."""
+LAST_WORDS = "tests/backends/test_seam.py::test_what_is_known_of_a_crash_and_what_it_last_said_are_told"
+"""Not run: a crash's last words are qemu's own."""
 
 
 def main() -> int:
@@ -54,7 +57,8 @@ def main() -> int:
         board = BOARDS[name]
         interpreter = boards.make(folder / name, board, debian, site)
         print(f"== {name}: {board.cpu}, pages of {board.page_size} bytes", flush=True)
-        command = [interpreter, "-m", "pytest", "-p", "no:cacheprovider", *SELECTIONS[given.select], *given.pytest]
+        command = [str(interpreter), "-m", "pytest", "-p", "no:cacheprovider", "--deselect", LAST_WORDS]
+        command += [*SELECTIONS[given.select], *given.pytest]
         env = {**os.environ, "PIACCEL_EMULATED": name, "PIACCEL_EXPECTED": str(expected)}
         began = time.monotonic()
         status = subprocess.run(command, cwd=REPOSITORY, env=env, check=False).returncode
