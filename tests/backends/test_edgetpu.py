@@ -127,9 +127,9 @@ def test_another_library_is_no_libedgetpu(net: Path, tmp_path: Path, monkeypatch
 
 def test_a_model_that_is_not_compiled_is_refused_with_the_command_that_compiles_it(tmp_path: Path) -> None:
     whole = networks.quantized_tflite_file(tmp_path / "net.tflite")
-    reason = "it is not compiled for the Edge TPU: on an x86-64 Debian or Ubuntu run edgetpu_compiler net.tflite"
+    reason = "it is not compiled for the Edge TPU: on a PC run: piaccel compile net.tflite --target edgetpu"
     assert BACKEND.refusal(whole) == reason
-    with pytest.raises(ModelError, match="run edgetpu_compiler"):
+    with pytest.raises(ModelError, match="piaccel compile"):
         BACKEND.load(whole)
     floats = networks.tflite_file(tmp_path / "floats.tflite")
     assert BACKEND.refusal(floats).endswith("its weights are fp32: quantize it to full integers first")

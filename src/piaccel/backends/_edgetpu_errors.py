@@ -52,7 +52,7 @@ def not_compiled(path: Path, precision: str) -> str:
         return (
             f"it is not compiled for the Edge TPU, and its weights are {precision}: quantize it to full integers first"
         )
-    return f"it is not compiled for the Edge TPU: on an x86-64 Debian or Ubuntu run edgetpu_compiler {path.name}"
+    return f"it is not compiled for the Edge TPU: on a PC run: piaccel compile {path.name} --target edgetpu"
 
 
 def refused(said: str) -> UnavailableError:
