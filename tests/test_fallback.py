@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import piaccel
-from piaccel import models
+from piaccel import models, trial
 from piaccel.errors import CrashError, InferenceError, InputError, ModelError, OptionError, UnavailableError
 from piaccel.fallback import FallbackModel, order_of
 from piaccel.models import Model
@@ -36,7 +36,7 @@ class Bench:
         self.closed: list[str] = []
         self.now = 0.0
 
-    def open(self, name: str) -> Model:
+    def open(self, name: str, again: bool = False) -> Model:
         if name in self.gone:
             raise self.gone[name]
         model = models.load(self.net, name, threads=1, labels=self.labels)
@@ -207,6 +207,34 @@ def test_a_device_that_opens_and_cannot_answer_is_not_taken_back(bench: Bench) -
         wait_for_the_try()
         assert answer(model) == "onnxruntime"
     assert bench.closed == ["opencv", "onnxruntime"]
+
+
+def test_a_crash_that_is_remembered_does_not_keep_a_device_from_coming_back(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("piaccel.fallback.PATIENCE_S", (0.0, 0.0))
+    answer_in_child = trial.answer
+
+    def crash_or_answer(path: Path, backend: str | None, **rest: Any) -> object:
+        if backend in bench.gone:
+            raise bench.gone[backend]
+        return answer_in_child(path, backend, **rest)
+
+    monkeypatch.setattr(trial, "answer", crash_or_answer)
+    bench.gone["opencv"] = CrashError("it died")
+    for _ in range(2):  # the second time it is remembered
+        with piaccel.load(bench.net, "opencv > onnxruntime", labels=bench.labels) as model:
+            assert answer(model) == "onnxruntime"
+            assert model.status.reason.startswith("it died")
+            wait_for_the_try()
+    assert ", seen " in model.status.reason
+    with piaccel.load(bench.net, "opencv > onnxruntime", labels=bench.labels) as model:
+        del bench.gone["opencv"]
+        while model.status.degraded:
+            answer(model)
+            wait_for_the_try()
+        assert answer(model) == "opencv"
 
 
 def test_closing_gives_back_what_a_try_opened_meanwhile(bench: Bench) -> None:

@@ -90,9 +90,9 @@ def load(
     if order := bundle.fallback if backend == "auto" else order_of(backend):
         given = plans.share_out(chosen_options, order)
 
-        def open_backend(name: str) -> Model:
+        def open_backend(name: str, again: bool = False) -> Model:
             mine = given.get(name, ())
-            trial.once(path, name, variant=variant, options=mine, **overrides)
+            trial.once(path, name, variant=variant, options=mine, again=again, **overrides)
             return models.load(path, name, variant=variant, threads=threads, options=mine, **overrides)
 
         return FallbackModel(order, open_backend) if fallback and len(order) > 1 else open_backend(order[0])

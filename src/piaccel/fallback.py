@@ -31,7 +31,8 @@ LOST = (InferenceError, UnavailableError, CrashError, HangError)
 PATIENCE_S = (1.0, 60.0)
 """Pauses between tries grow twofold from the first to the second."""
 
-Open = Callable[[str], Model]
+Open = Callable[[str, bool], Model]
+"""Opens a backend by name; True when it was lost before and is to be tried whatever is remembered of it."""
 _log = logging.getLogger("piaccel")
 
 
@@ -46,8 +47,8 @@ def order_of(text: str) -> tuple[str, ...]:
 class FallbackModel(Model):
     """At any time it is the model of the first backend in ``order`` that works. Not for several threads at once.
 
-    ``open_backend`` opens a backend by name and may take its time; it is also called from a thread of ours, to take
-    a backend back. Raises UnavailableError with the reason of each when none can be opened.
+    ``open_backend`` may take its time; it is also called from a thread of ours, to take a backend back. Raises
+    UnavailableError with the reason of each when none can be opened.
     """
 
     def __init__(
@@ -56,9 +57,9 @@ class FallbackModel(Model):
         open_backend: Open,
         *,
         clock: Callable[[], float] = time.monotonic,
-        patience_s: tuple[float, float] = PATIENCE_S,
+        patience_s: tuple[float, float] | None = None,
     ) -> None:
-        self._keeper = _Keeper(tuple(order), open_backend, clock, patience_s)
+        self._keeper = _Keeper(tuple(order), open_backend, clock, patience_s or PATIENCE_S)
         self._become(self._keeper.open_from(0))
 
     def predict(self, frame: NDArray[np.uint8] | Frame) -> Result:
@@ -128,7 +129,7 @@ class _Keeper:
         """The model of the first backend from ``place`` on that opens. Raises UnavailableError when none does."""
         for number in range(place, len(self._order)):
             try:
-                model = self._open(self._order[number])
+                model = self._open(self._order[number], False)
             except (*LOST, ModelError) as error:
                 self._lose(self._order[number], error)
                 continue
@@ -184,7 +185,7 @@ class _Keeper:
         for place in range(self._place):
             model: Model | None = None
             try:
-                model = self._open(self._order[place])
+                model = self._open(self._order[place], True)
                 model.predict(np.full((*model.preprocessing.size, 3), 127, np.uint8))  # a first one can take seconds
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody looks at what a thread raises
                 _log.info("%s is not back yet: %s", self._order[place], error)

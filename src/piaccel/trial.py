@@ -105,12 +105,13 @@ def once(
     *,
     variant: str | None = None,
     options: Sequence[str] = (),
+    again: bool = False,
     **overrides: Any,
 ) -> None:
     """Do what ``answer`` does, unless these files did it before with this version of the runtime, and so prepared.
 
     Raises what ``answer`` raises; a crash or a hang is remembered too, and raised again without suffering it again
-    until ``forget`` is called.
+    until ``forget`` is called, or with ``again``.
     """
     bundle = Bundle.open(path)
     if backends.get(backend).brings_camera:  # it takes no picture, and a child would start an upload that nobody sees
@@ -120,7 +121,7 @@ def once(
         (__version__, backend, backends.get(backend).stamp(), bundle.checksums(), variant, tuple(options), asked)
     )
     mark = files.cache() / "opened" / f"{hashlib.sha256(key.encode(errors='replace')).hexdigest()[:32]}.json"
-    if _recall(mark):
+    if not again and _recall(mark):
         return
     try:
         answer(bundle.path, backend, variant=variant, options=options, **overrides)

@@ -445,7 +445,7 @@ def test_a_lost_device_is_followed_by_the_next_backend_and_taken_back(tmp_path: 
         "opencv": onnx_classifier(tmp_path / "net.onnx"),
     }
 
-    def open_backend(name: str) -> Model:
+    def open_backend(name: str, again: bool) -> Model:
         return piaccel.load(files[name], backend=name, labels=labels, task="classification")
 
     with hailo.fake(good_runs=2, run_status=62):
