@@ -118,7 +118,7 @@ def test_a_tpu_lost_in_the_middle_of_a_run_loses_no_frame(
     now = 0.0
     opened: list[str] = []
 
-    def open_backend(backend: str) -> models.Model:
+    def open_backend(backend: str, again: bool) -> models.Model:
         opened.append(backend)
         return models.load(bundle.path, backend, threads=1)
 
