@@ -172,6 +172,8 @@ def _measure(
     cores = usable_cores()
     counts = [threads] if threads else sorted({1, cores})
     plan = plans.make(bundle, None, [variant] if variant else None, counts, options)
+    fed = tuple(each for each in plan.candidates if not backends.get(each.backend).brings_camera)
+    plan = replace(plan, candidates=fed)  # what answers its own camera gives nobody's answer
     if not plan.candidates:
         candidate, reason = plan.rejected[0]
         raise UnavailableError(f"{bundle.path}: {candidate.backend} cannot run it: {reason}", hint=candidate.hint)

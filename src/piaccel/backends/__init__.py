@@ -105,7 +105,7 @@ class Backend(ABC):
     probe_timeout_s: ClassVar[float | None] = None
     """How long a probe may take; None is the time that importing takes on the slowest board."""
     brings_camera: ClassVar[bool] = False
-    """Whether its sessions are ``CameraSession``: they cannot be fed, so nothing is tried out or measured with them."""
+    """Whether its sessions are ``CameraSession``: they answer to what they see, and cannot be fed."""
 
     @property
     def name(self) -> str:

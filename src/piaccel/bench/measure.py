@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from piaccel import images, models
-from piaccel.backends import Session
+from piaccel.backends import CameraSession, Session
 from piaccel.bench import STAGES, Repeat, Scenario, scenarios
 from piaccel.bench.pictures import Picture, synthetic
 from piaccel.bench.scenarios import Limits, Samples
 from piaccel.bench.usage import Usage, rss_peak_bytes
 from piaccel.bench.warmup import timer_cost_ns, warm_up
+from piaccel.bench.watch import watch
 from piaccel.bundles import Bundle, Variant
-from piaccel.errors import PiaccelError
+from piaccel.errors import OptionError, PiaccelError
 from piaccel.tasks import Result
 from piaccel.tensors import Array
 
@@ -84,6 +85,10 @@ def measure(job: Job) -> Iterator[str | Done]:
     yield "loading"
     with ExitStack() as stack:
         model, load_ns, first_ns = _open(job, stack)
+        if isinstance(model.session, CameraSession):
+            yield "watching the camera"
+            yield _watched(job, model, load_ns)
+            return
         pictures = _pictures(job)
         inputs = [_feeds(model, picture) for picture in pictures]
         first_ns = first_ns or _timed(model.session.run, inputs[0])
@@ -113,6 +118,30 @@ def measure(job: Job) -> Iterator[str | Done]:
             task=type(model.task).__module__.rpartition(".")[2],
         )
         yield replace(measured, answers=_answers(model, pictures) if job.answer else [])
+
+
+def _watched(job: Job, model: models.Model, load_ns: int) -> Done:
+    """What a camera that runs the network itself shows of it."""
+    if job.scenario != "single-stream":
+        raise OptionError(f"{job.backend} answers its own camera's frames one by one: its scenario is single-stream")
+    assert isinstance(model.session, CameraSession)
+    before = Usage.now()
+    seen = watch(model.session, job.limits)
+    after = Usage.now()
+    samples = seen.samples
+    repeat = Repeat(
+        load_ns=load_ns,
+        first_ns=seen.first_ns,
+        warmup_ns=seen.warmup_ns,
+        latency_ns=samples.latency_ns,
+        duration_ns=samples.duration_ns,
+        started_ns=samples.started_ns,
+        cpu_ns=_share(after.own_ns - before.own_ns, samples.duration_ns, after.at_ns - before.at_ns),
+        other_load=after.other_load(before),
+        rss_peak_bytes=rss_peak_bytes(),
+    )
+    task = type(model.task).__module__.rpartition(".")[2]
+    return Done(repeat, note=seen.note, guesses=tuple(model.guesses), task=task)
 
 
 def answer(job: Job) -> list[Answer]:

@@ -74,7 +74,7 @@ def make(
         raise OptionError(f"{min(counts)} threads cannot be, the least is 1")
     everywhere = models.candidates(bundle)
     precisions = {variant.name: precision_of(variant) for variant in bundle.variants}
-    found = {name: _probed(name) for name in dict.fromkeys(name for _, name in [*pairs, *everywhere])}
+    found = {name: backends.get(name).probe() for name in dict.fromkeys(name for _, name in [*pairs, *everywhere])}
     given = share_out(tuple(options), [name for _, name in pairs])
 
     def candidate(variant: Variant, name: str, count: int, hint: str = "") -> Candidate:
@@ -91,12 +91,20 @@ def make(
         (candidate(variant, plugin.name, counts[0]), refusal)
         for plugin, variant, refusal in _refused(bundle, only_backends, only_variants)
     ]
-    references = [candidate(variant, name, counts[0]) for variant, name in everywhere if found[name].ok]
+    cameras = {name for name in found if backends.get(name).brings_camera}  # they answer to what they see, not to us
+    references = [
+        candidate(variant, name, counts[0]) for variant, name in everywhere if found[name].ok and name not in cameras
+    ]
     # A stable sort: the backends' priority decides next. Of equals, the CPU judges the accelerator.
     references.sort(key=lambda each: (_exactness(each.precision), "CPU" not in found[each.backend].devices))
     return Plan(
         bundle,
-        tuple(candidate(variant, name, count) for variant, name in pairs if found[name].ok for count in counts),
+        tuple(
+            candidate(variant, name, count)
+            for variant, name in pairs
+            if found[name].ok
+            for count in (counts[:1] if name in cameras else counts)
+        ),
         tuple(rejected),
         tuple(references),
         precisions,
@@ -112,15 +120,6 @@ def precision_of(variant: Variant) -> str:
         return formats.read(variant.path).precision or "unknown"
     except (ModelError, NotFoundError, UnavailableError):  # the backends will say what is wrong with it
         return "unknown"
-
-
-def _probed(name: str) -> Availability:
-    """What the backend can do for a measurement: one that answers only to its own camera can do nothing."""
-    backend = backends.get(name)
-    if backend.brings_camera:
-        reason = "it answers only to what its own camera sees, so no measurement can feed it"
-        return Availability(False, reason, "see its rate and times with Model.stream()", state="unsupported")
-    return backend.probe()
 
 
 def _refused(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from piaccel import backends as seam
 from piaccel import isolation
 from piaccel.bench import Agreement, Measurement, Report, Scenario
 from piaccel.bench import agreement as agreements
@@ -27,6 +28,8 @@ from piaccel.images import find_images, read_image
 
 LOAD_TIMEOUT_S = 300.0
 """Longest silence of a child beside its measuring: some runtimes compile large models for minutes on a small board."""
+UPLOAD_TIMEOUT_S = 900.0
+"""The same for a camera that runs the network itself and receives it first."""
 LONGEST = 20
 """A repeat of a slow model, waiting for its minimum of queries, ends at so many times the duration asked for..."""
 LONGEST_S = 30.0
@@ -202,7 +205,8 @@ class Sitting:
     def _repeat(self, row: _Row, first: bool) -> Iterator[str]:
         job = replace(self._job(row.candidate), answer=first)
         limits = self.settings.limits
-        timeout = LOAD_TIMEOUT_S + 2 * limits.max_duration_ns / 1e9
+        load_s = UPLOAD_TIMEOUT_S if seam.get(row.candidate.backend).brings_camera else LOAD_TIMEOUT_S
+        timeout = load_s + 2 * limits.max_duration_ns / 1e9
         try:
             with isolation.Worker() as worker:
                 for said in worker.stream("piaccel.bench.measure:measure", job, timeout=timeout):
