@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import piaccel
-from piaccel import backends, config, isolation, trial
+from piaccel import backends, cli, config, isolation, trial
 from piaccel.backends import Placement
 from piaccel.backends.litert import LiteRTOptions
 from piaccel.errors import CrashError, InferenceError, ModelError, OptionError, UnavailableError
@@ -230,3 +230,18 @@ def refused_in_this_process(library: str) -> bool:
 
     check: Callable[[], int] = ctypes.CDLL(library).refused
     return bool(check())
+
+
+def test_the_command_line_takes_a_delegate_and_shows_what_it_took(
+    libedgetpu: Path, tmp_path: Path, demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = coral.compiled_file(tmp_path / "whole.tflite", "acme-op")
+    half = coral.compiled_file(tmp_path / "half.tflite", "acme-op", left=True)
+    given = [str(demo / "images" / "gear_good.jpg"), "--task", "classification", "--require-full-delegation"]
+    delegate = ["--delegate", f"{libedgetpu}:take=acme-op"]
+    assert cli.main(["predict", str(whole), *given, *delegate]) == 0
+    assert f"1 of 1 operators on {libedgetpu.name}, 0 on the CPU" in capsys.readouterr().err
+    assert cli.main(["predict", str(half), *given, *delegate]) == 1
+    assert "leaves 1 of 2 operators" in capsys.readouterr().err
+    assert cli.main(["predict", str(half), *given]) == 2
+    assert "needs a delegate" in capsys.readouterr().err

@@ -24,6 +24,13 @@ Threads = Annotated[int | None, typer.Option("--threads", "-t", min=1, help="CPU
 BackendOptions = Annotated[
     list[str], typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the backend; may be repeated.")
 ]
+Delegate = Annotated[
+    str | None,
+    typer.Option("--delegate", metavar="LIB[:KEY=VALUE,...]", help="A delegate that LiteRT hands the network to."),
+]
+FullDelegation = Annotated[
+    bool, typer.Option("--require-full-delegation", help="Fail where the delegate leaves operators to the CPU.")
+]
 TaskName = Annotated[
     str | None, typer.Option("--task", help="What the outputs mean, where no manifest says: detection, yolo, ...")
 ]
@@ -37,6 +44,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Root = Annotated[
     Path, typer.Option("--root", envvar="PIACCEL_ROOT", help="Read the board from this tree instead of /.")
 ]
+
+
+def delegation(option: list[str], delegate: str | None, full: bool) -> list[str]:
+    """Return the backend options with those that ``--delegate`` and ``--require-full-delegation`` stand for."""
+    if full and delegate is None and not any(each.startswith("delegate=") for each in option):
+        raise OptionError("--require-full-delegation needs a delegate", hint="name its library: --delegate LIB")
+    added = [f"delegate={delegate}"] if delegate is not None else []
+    return [*option, *added, *(["require_full_delegation=true"] if full else [])]
 
 
 def overrides(

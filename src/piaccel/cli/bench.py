@@ -38,6 +38,8 @@ def bench(
         float | None, typer.Option(metavar="MS", help="Scenario server: 99 % must be answered within this.")
     ] = None,
     option: options.BackendOptions = [],  # noqa: B006
+    delegate: options.Delegate = None,
+    require_full_delegation: options.FullDelegation = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report, every sample included.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page of its own.")] = None,
     cached: Annotated[
@@ -57,6 +59,7 @@ def bench(
     Example: piaccel bench demo/bundle --image demo/images/good.jpg --threads 1,2 --html report.html
     """
     _check_targets(json, html)
+    option = options.delegation(option, delegate, require_full_delegation)
     given = options.overrides(task, labels, size, mean, std, colour, resize)
     counts = None if threads is None else _counts(threads)
     if cached:

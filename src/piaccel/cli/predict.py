@@ -26,6 +26,8 @@ def predict(
     variant: options.VariantName = None,
     threads: options.Threads = None,
     option: options.BackendOptions = [],  # noqa: B006 - typer copies it
+    delegate: options.Delegate = None,
+    require_full_delegation: options.FullDelegation = False,
     top: Annotated[int | None, typer.Option(min=1, help="How many classes to print (classification).")] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Lowest confidence to report (detection, pose).")
@@ -53,6 +55,9 @@ def predict(
 
     given = options.overrides(task, labels, size, mean, std, colour, resize)
     given["task_options"] = {key: value for key, value in (("top", top), ("threshold", threshold)) if value is not None}
+    option = options.delegation(option, delegate, require_full_delegation)
+    if delegate is not None and backend == "auto":
+        backend = "litert"  # whose delegate it is
     paths = pictures.find_images(images)
     targets = _targets(save, paths) if save is not None else {}
     with progress("looking at the model and the runtimes") as tell:
