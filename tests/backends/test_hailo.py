@@ -21,6 +21,7 @@ from piaccel.backends.hailo import HailoOptions
 from piaccel.errors import InferenceError, ModelError, OptionError, PiaccelError, UnavailableError
 from piaccel.fallback import FallbackModel
 from piaccel.models import Model
+from piaccel.selftest.soak import soak
 from piaccel.tensors import Array, Quantization
 from piaccel.testing import hailo
 from piaccel.testing.compliance import BackendCompliance, _probed
@@ -599,8 +600,18 @@ def test_the_log_stays_where_the_user_wants_it(net: Path, monkeypatch: pytest.Mo
 
 def test_the_chip_s_temperature_and_power_are_read_while_it_runs(net: Path) -> None:
     with hailo.fake(temperature_c=61.5, power_w=2.5), opened(net) as session:
-        readings = {sensor.name: (sensor.read(), sensor.unit) for sensor in session.sensors()}  # type: ignore[attr-defined]
+        readings = {sensor.name: (sensor.read(), sensor.unit) for sensor in session.sensors()}
     assert readings == {"hailo_temp": (62.5, "C"), "hailo_power": (2.5, "W")}
+
+
+def test_the_benchmark_and_the_self_test_show_the_chip_s_sensors(net: Path) -> None:
+    with hailo.fake(temperature_c=61.5, power_w=2.5):
+        (row,) = piaccel.benchmark(net, task="classification", threads=[1], duration_s=0.1, repeats=1).measurements
+        assert row.error == ""
+        assert "hailo_temp 62.5 C, hailo_power 2.5 W" in row.note
+        soaked = soak(piaccel.Bundle.open(net), net.name, "hailo", (), (), 0.1)
+    assert soaked.error == ""
+    assert soaked.device == {"hailo_temp": 62.5, "hailo_power": 2.5}
 
 
 def test_a_module_without_a_sensor_reads_unknown_and_is_asked_once() -> None:

@@ -90,7 +90,8 @@ def test_offline_keeps_a_pipelined_accelerator_busy(tmp_path: Path) -> None:
     wanted = Job(bundle, bundle.variants[0], "hailo", 1, "offline", Limits(0, min_queries=30), 2)
     with hailo.fake(delay_ms=1, queue=3):
         done = run(wanted)[1]
-    assert (done.note, done.samples_per_query) == ("3 in flight", 1)
+    assert done.note.startswith("3 in flight; hailo_temp ")
+    assert done.samples_per_query == 1
     assert len(done.repeat.latency_ns) == 30
     assert sum(done.repeat.latency_ns) > 2 * done.repeat.duration_ns  # they overlap
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -29,6 +29,16 @@ class Placement:
 
     def __str__(self) -> str:
         return f"{self.taken} of {self.taken + self.left} operators on {self.accelerator}, {self.left} on the CPU"
+
+
+class Sensor(Protocol):
+    """One reading of the device that runs a network, such as its temperature."""
+
+    name: str
+    unit: str
+
+    def read(self) -> float | None:
+        """The value now; None where the device has no such sensor, or does not answer."""
 
 
 class Session(ABC):
@@ -71,6 +81,10 @@ class Session(ABC):
             failed: Future[dict[str, Array]] = Future()
             failed.set_exception(error if isinstance(error, PiaccelError) else self._failed(error))
             return failed
+
+    def sensors(self) -> Sequence[Sensor]:
+        """Sensors of an accelerator, which can be read as long as this session holds it; none for the CPU."""
+        return ()
 
     def _checked(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         if self._closed:

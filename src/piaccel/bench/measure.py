@@ -248,7 +248,13 @@ def _measured(
         server=server,
     )
     placed = str(model.session.placement or "")
-    return Done(repeat, per_query, "; ".join(filter(None, (note, placed))))
+    return Done(repeat, per_query, "; ".join(filter(None, (note, placed, _readings(model.session)))))
+
+
+def _readings(session: Session) -> str:
+    """What the accelerator's own sensors say at the end of the run, '' where there are none."""
+    read = [(sensor, sensor.read()) for sensor in session.sensors()]
+    return ", ".join(f"{sensor.name} {value:.1f} {sensor.unit}" for sensor, value in read if value is not None)
 
 
 def _share(cpu_ns: int, part_ns: int, whole_ns: int) -> int:

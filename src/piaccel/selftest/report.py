@@ -83,10 +83,11 @@ def _soak(proof: Proof) -> str:
     heat = "temperature not measurable here"
     if soak.hottest_c is not None and soak.start_c is not None:
         heat = f"{soak.start_c:.0f} to {soak.hottest_c:.0f} °C"
+    device = "".join(f", {name} up to {value:.1f}" for name, value in soak.device.items())
     slowed = {True: ", throttled", False: "", None: ""}[soak.throttled]
     return (
         f"{soak.frames} frames in {soak.lasted_s:.0f} s, {soak.changed} changed, "
-        f"{_number(soak.first_ms)} then {_number(soak.last_ms)} ms, {heat}{slowed}"
+        f"{_number(soak.first_ms)} then {_number(soak.last_ms)} ms, {heat}{slowed}{device}"
     )
 
 

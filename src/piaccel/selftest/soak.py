@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,8 @@ class Soak:
     hottest_c: float | None
     throttled: bool | None
     error: str = ""
+    device: dict[str, float] = field(default_factory=dict)
+    """The highest reading of each sensor of the accelerator, such as hailo_temp (in °C) and hailo_power (in W)."""
 
     def reasons(self) -> list[str]:
         """Why it did not pass: it failed, or it changed its mind. Heat and slowing down are for the reader to judge."""
@@ -64,6 +66,8 @@ class Sofar:
     """Of the frames since it last spoke."""
     changed: int
     """Since the beginning."""
+    device: dict[str, float] = field(default_factory=dict)
+    """What the accelerator's sensors say now."""
 
 
 def soak(
@@ -80,6 +84,7 @@ def soak(
     from piaccel.device import sensors
 
     latencies: list[int] = []
+    device: dict[str, float] = {}
     last = Sofar(0.0, [], 0)
     error = ""
     silence_s = UPLOAD_S if backends.get(backend).brings_camera else SILENCE_S
@@ -89,6 +94,7 @@ def soak(
         try:
             for last in worker.stream(f"{__name__}:soak_here", *arguments, timeout=silence_s):
                 latencies += last.latency_ns
+                device |= {name: max(value, device.get(name, value)) for name, value in last.device.items()}
                 tell(last.seconds)
         except PiaccelError as failed:
             error = str(failed)
@@ -107,6 +113,7 @@ def soak(
         hottest_c=max(heat) if heat else None,
         throttled=any(value & 0xF for value in flags) if flags else None,
         error=error,
+        device=device,
     )
 
 
@@ -133,8 +140,13 @@ def soak_here(
             count += 1
             if end - spoken >= 1e9:
                 spoken = end
-                yield Sofar((spoken - started) / 1e9, latencies, changed)
+                yield Sofar((spoken - started) / 1e9, latencies, changed, _readings(model))
                 latencies = []
+
+
+def _readings(model: Model) -> dict[str, float]:
+    read = [(sensor.name, sensor.read()) for sensor in model.session.sensors()]
+    return {name: value for name, value in read if value is not None}
 
 
 def _watch(model: Model, seconds: float) -> Iterator[Sofar]:
