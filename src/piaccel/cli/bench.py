@@ -56,7 +56,7 @@ def bench(
 ) -> None:
     """Measure a model in every runtime that can open it: which is fastest, is it right, can the number be trusted?
 
-    Example: piaccel bench demo/bundle --image demo/images/good.jpg --threads 1,2 --html report.html
+    Example: piaccel bench demo/bundle --image demo/images/gear_good.jpg --threads 1,2 --html report.html
     """
     _check_targets(json, html)
     option = options.delegation(option, delegate, require_full_delegation)
