@@ -9,7 +9,9 @@ import typer
 
 from piaccel.errors import OptionError
 
-ModelArgument = Annotated[Path, typer.Argument(help="A bundle's folder, or a .tflite, .onnx, .xml, .param, .hef or .rpk file.")]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A bundle's folder, or a .tflite, .onnx, .xml, .param, .hef or .rpk file.")
+]
 Backend = Annotated[
     str,
     typer.Option(
