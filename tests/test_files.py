@@ -85,3 +85,22 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for function in (files.sha256, files.existing):
         with pytest.raises(NotFoundError, match="nowhere"):
             function(tmp_path / "nowhere")
+
+
+def test_what_is_remembered_is_recalled_until_it_is_forgotten(tmp_path: Path) -> None:
+    files.remember(tmp_path / "kept" / "a.json", {"at": 1})
+    assert files.recall(tmp_path / "kept" / "a.json") == {"at": 1}
+    files.forget(tmp_path / "kept")
+    files.forget(tmp_path / "absent")
+    assert files.recall(tmp_path / "kept" / "a.json") == {}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b"\xff"])
+def test_a_damaged_memory_is_none(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(damage)
+    assert files.recall(tmp_path / "a.json") == {}
+
+
+def test_what_cannot_be_remembered_is_no_error() -> None:
+    files.remember(Path("/dev/null/a.json"), {})
+    assert files.recall(Path("/dev/null/a.json")) == {}

@@ -1,11 +1,14 @@
-"""Files that are never half-written, and their checksums."""
+"""Files that are never half-written, their checksums, and what piaccel remembers between two starts."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from piaccel.errors import NotFoundError, WriteError
 
@@ -84,3 +87,26 @@ def cache() -> Path:
         return (Path(base) if base else Path.home() / ".cache") / "piaccel"
     except RuntimeError:  # a user without a home: below a file nothing can be kept
         return Path(os.devnull)
+
+
+def remember(path: Path, document: Mapping[str, Any]) -> None:
+    """Keep plain data as JSON. On a full or read-only disk nothing is kept: no reason for anything not to run."""
+    try:
+        write_atomic(path, json.dumps(document))
+    except WriteError:
+        return
+
+
+def recall(path: Path) -> dict[str, Any]:
+    """Return what ``remember`` kept; {} where nothing was kept, or nothing that this user can read."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def forget(folder: Path) -> None:
+    """Drop everything that ``remember`` kept in this folder."""
+    for path in folder.glob("*.json"):
+        path.unlink(missing_ok=True)

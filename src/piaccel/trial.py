@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import resource
 import time
@@ -22,7 +21,7 @@ import numpy as np
 from piaccel import backends, files, isolation, models
 from piaccel.backends import CameraSession, Options, Placement, Session
 from piaccel.bundles import Bundle
-from piaccel.errors import CrashError, HangError, InferenceError, UnavailableError, WriteError
+from piaccel.errors import CrashError, HangError, InferenceError, UnavailableError
 from piaccel.frames import Preprocess
 from piaccel.tensors import TensorSpec
 from piaccel.version import __version__
@@ -126,36 +125,24 @@ def once(
     try:
         answer(bundle.path, backend, variant=variant, options=options, **overrides)
     except (CrashError, HangError) as error:
-        _keep(mark, {"error": type(error).__name__, "message": str(error), "at": time.strftime("%Y-%m-%d %H:%M")})
+        at = time.strftime("%Y-%m-%d %H:%M")
+        files.remember(mark, {"error": type(error).__name__, "message": str(error), "at": at})
         raise
-    _keep(mark, {"opened": bundle.path.name})
+    files.remember(mark, {"opened": bundle.path.name})
 
 
 def forget() -> None:
     """Drop what is remembered of files that a runtime opened, or died of."""
-    for mark in (files.cache() / "opened").glob("*.json"):
-        mark.unlink(missing_ok=True)
+    files.forget(files.cache() / "opened")
 
 
 def _recall(mark: Path) -> bool:
     """Whether the trial that ``mark`` stands for went well before. Raises the crash or hang that it ended in."""
-    try:
-        kept = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # never tried, or a cache that this user may not read
-        return False
-    if not isinstance(kept, dict):
-        return False
+    kept = files.recall(mark)
     if kind := _ENDS.get(str(kept.get("error"))):
         hint = "use another backend, or try it again after: piaccel backends --again"
         raise kind(f"{kept.get('message')}, seen {kept.get('at')}", hint=hint)
     return "opened" in kept
-
-
-def _keep(mark: Path, document: Mapping[str, str]) -> None:
-    try:
-        files.write_atomic(mark, json.dumps(document))
-    except WriteError:  # a read-only or full disk must not keep the model from running
-        return
 
 
 def _in_child(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piaccel import files
-from piaccel.errors import WriteError
 from piaccel.version import __version__
 
 if TYPE_CHECKING:
@@ -21,13 +19,9 @@ AGAIN = "try it again with: piaccel backends --again"
 def keep(backend: Backend, found: Availability) -> Availability:
     """Remember what a probe suffered, for this version of the runtime, and return it."""
     place = _place(backend)
-    if place is None:
-        return found
-    document = {"reason": found.reason, "hint": found.hint, "at": time.strftime("%Y-%m-%d %H:%M")}
-    try:
-        files.write_atomic(place, json.dumps(document))
-    except WriteError:  # a read-only or full disk: the next start suffers it again
-        return found
+    if place is not None:
+        at = time.strftime("%Y-%m-%d %H:%M")
+        files.remember(place, {"reason": found.reason, "hint": found.hint, "at": at})
     return found
 
 
@@ -36,19 +30,15 @@ def recall(backend: Backend) -> Availability | None:
     from piaccel.backends import Availability
 
     place = _place(backend)
-    try:
-        kept = json.loads(place.read_text(encoding="utf-8")) if place else None
-        if kept is None:
-            return None
-        return Availability(False, f"{kept['reason']}, seen {kept['at']}", f"{kept['hint']}; {AGAIN}")
-    except (OSError, ValueError, TypeError, KeyError):
+    kept = files.recall(place) if place is not None else {}
+    if not {"reason", "hint", "at"} <= kept.keys():
         return None
+    return Availability(False, f"{kept['reason']}, seen {kept['at']}", f"{kept['hint']}; {AGAIN}")
 
 
 def forget() -> None:
     """Drop what is remembered of every runtime, so that each is started again."""
-    for place in _folder().glob("*.json"):
-        place.unlink(missing_ok=True)
+    files.forget(_folder())
 
 
 def _folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from piaccel import files, isolation
-from piaccel.errors import CrashError, HangError, InferenceError, OptionError, UnavailableError, WriteError
+from piaccel.errors import CrashError, HangError, InferenceError, OptionError, UnavailableError
 
 LOADER = "libvulkan.so.1"
 DRIVERS = "sudo apt install mesa-vulkan-drivers"
@@ -59,22 +58,16 @@ def described(stamp: str | None) -> tuple[str, ...]:
     if not _has_render_node() or not _loads():
         return ()
     place = files.cache() / "gpu.json"
-    try:
-        kept = json.loads(place.read_text(encoding="utf-8"))
-        if kept["stamp"] == stamp:
-            return tuple(map(str, kept["devices"]))
-    except (OSError, ValueError, TypeError, KeyError):  # nothing kept, or damaged: measure
-        pass
+    kept = files.recall(place)
+    if "stamp" in kept and kept["stamp"] == stamp and isinstance(kept.get("devices"), list):
+        return tuple(map(str, kept["devices"]))
     try:
         found = tuple(isolation.call(f"{__name__}:verdicts", timeout=_TIMEOUT_S))
     except (CrashError, HangError) as error:
         found = (f"GPU (off: its Vulkan driver {'hangs' if isinstance(error, HangError) else 'crashes'})",)
     except InferenceError:
         found = ("GPU (off: it fails)",)
-    try:
-        files.write_atomic(place, json.dumps({"stamp": stamp, "devices": found}))
-    except WriteError:  # a read-only disk: measured again next time
-        return found
+    files.remember(place, {"stamp": stamp, "devices": found})
     return found
 
 
