@@ -199,8 +199,7 @@ def answered_here(
         kind = type(model.task)
         stated = {name: getattr(model.task, name) for name in _fields(kind)}
         changed = {name: value for name, value in stated.items() if value != getattr(kind(), name)}
-        family = kind.__module__.rpartition(".")[2]
-        return Answered(model.backend, family, changed, model.preprocessing, model.guesses)
+        return Answered(model.backend, model.task.family, changed, model.preprocessing, model.guesses)
 
 
 def _fields(kind: Any) -> list[str]:

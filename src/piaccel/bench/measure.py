@@ -115,7 +115,7 @@ def measure(job: Job) -> Iterator[str | Done]:
                 rss_peak_bytes=rss_peak_bytes(),
             ),
             guesses=tuple(model.guesses),
-            task=type(model.task).__module__.rpartition(".")[2],
+            task=model.task.family,
         )
         yield replace(measured, answers=_answers(model, pictures) if job.answer else [])
 
@@ -140,8 +140,7 @@ def _watched(job: Job, model: models.Model, load_ns: int) -> Done:
         other_load=after.other_load(before),
         rss_peak_bytes=rss_peak_bytes(),
     )
-    task = type(model.task).__module__.rpartition(".")[2]
-    return Done(repeat, note=seen.note, guesses=tuple(model.guesses), task=task)
+    return Done(repeat, note=seen.note, guesses=tuple(model.guesses), task=model.task.family)
 
 
 def answer(job: Job) -> list[Answer]:

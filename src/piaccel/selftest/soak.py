@@ -15,6 +15,7 @@ from piaccel import backends, images, isolation, models
 from piaccel.backends import CameraSession
 from piaccel.bench.monitor import Monitor
 from piaccel.bench.pictures import synthetic
+from piaccel.bench.run import UPLOAD_TIMEOUT_S
 from piaccel.bundles import Bundle
 from piaccel.errors import PiaccelError
 from piaccel.models import Model
@@ -22,8 +23,6 @@ from piaccel.tensors import Array
 
 SILENCE_S = 180.0
 """The longest a child may say nothing: some accelerators load for minutes."""
-UPLOAD_S = 900.0
-"""The same for a device with a camera of its own, whose first upload of a network takes minutes."""
 _MOST_PICTURES = 8
 
 
@@ -87,7 +86,7 @@ def soak(
     device: dict[str, float] = {}
     last = Sofar(0.0, [], 0)
     error = ""
-    silence_s = UPLOAD_S if backends.get(backend).brings_camera else SILENCE_S
+    silence_s = UPLOAD_TIMEOUT_S if backends.get(backend).brings_camera else SILENCE_S
     arguments = bundle.path, variant, backend, tuple(options), tuple(pictures), seconds
     with Monitor(sensors.find(root)) as monitor, isolation.Worker() as worker:
         started = time.perf_counter_ns()

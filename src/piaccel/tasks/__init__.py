@@ -31,6 +31,11 @@ class Task(ABC):
     kind: ClassVar[str]
     """The kind of its results: classification, detection, segmentation, pose, anomaly."""
 
+    @property
+    def family(self) -> str:
+        """The family's name, which is its file's."""
+        return type(self).__module__.rpartition(".")[2]
+
     @classmethod
     @abstractmethod
     def recognises(cls, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
