@@ -16,19 +16,20 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if not VENDORS & set(path
 LAYERS = (
     {"errors", "version"},
     {"tensors"},
-    {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
+    {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats", "specs"},
     {"backends", "tasks", "sources", "sinks", "device"},
-    {"bundles", "fallback", "models", "packing", "stream", "trial"},
-    {"optimize", "bench", "compilers", "pipeline", "testing"},
+    {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
+    {"optimize", "bench", "compilers", "testing"},
     {"auto", "selftest"},
+    {"pipeline"},
     {"serving", "fleet"},
     {"piaccel"},
     {"cli"},
     {"__main__"},
 )
 TOGETHER = (
-    {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats"},
-    {"bundles", "fallback", "models", "packing", "stream", "trial"},
+    {"config", "frames", "images", "plugins", "isolation", "chatter", "files", "formats", "specs"},
+    {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +49,11 @@ def options(kind: type[T], pairs: Iterable[str], **given: Any) -> T:
     for key in values:
         if key not in names:
             raise OptionError(f"{owner} has no option {key!r}", hint=f"the keys are {', '.join(names)}")
+    return structure(kind, values, owner)
+
+
+def structure(kind: type[T], values: Mapping[str, Any], owner: str) -> T:
+    """Build ``kind`` from plain values, texts of numbers too. Raises OptionError naming the owner and the key."""
     try:
         return msgspec.convert(values, kind, strict=False)
     except (msgspec.ValidationError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -23,6 +24,31 @@ class Frame:
     image: NDArray[np.uint8]
     index: int = 0
     exposed_ns: int | None = None
+
+
+class Pool:
+    """Arrays for frames that are used again: ``take`` gives one that nobody holds a reference to, or a new one.
+
+    For one thread. After at most ``most`` arrays of a size it does not keep new ones, so that a consumer that hoards
+    frames costs memory only as long as it holds them.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self._arrays: list[NDArray[np.uint8]] = []
+
+    def take(self, height: int, width: int) -> NDArray[np.uint8]:
+        """Return a uint8 (height, width, 3) array with anything in it; views of it count as references."""
+        arrays = self._arrays
+        if arrays and arrays[0].shape[:2] != (height, width):
+            arrays.clear()
+        for place in range(len(arrays)):
+            if sys.getrefcount(arrays[place]) == _UNHELD:
+                return arrays[place]
+        array = np.empty((height, width, 3), np.uint8)
+        if len(arrays) < self._most:
+            arrays.append(array)
+        return array
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,3 +326,8 @@ def _span(start: float, stop: float, limit: int) -> slice:
 
 # OpenCV's LUT copies entries of these types; a float16 table goes through as its bits.
 _BITS: dict[int, type[np.generic]] = {1: np.uint8, 2: np.uint16, 4: np.float32, 8: np.float64}
+
+# What sys.getrefcount says of an array that only a pool's list holds: the list's reference and the call's own, which
+# newer Pythons borrow.
+_held_by_a_list_only = [np.empty(0, np.uint8)]
+_UNHELD = sys.getrefcount(_held_by_a_list_only[0])

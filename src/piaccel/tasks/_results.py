@@ -32,6 +32,10 @@ class Result(ABC):
     def draw(self, image: Image) -> Image:
         """Return a copy of the uint8 RGB ``image`` with the result drawn on it."""
 
+    @abstractmethod
+    def findings(self) -> list[tuple[str, float]]:
+        """Return what was found, as (label, score) with the best first: what a rule such as "a crack" is asked of."""
+
 
 class Ranked(NamedTuple):
     """One class of a classification."""
@@ -73,6 +77,10 @@ class Classification(Result):
         canvas = Canvas(image)
         canvas.bars([(ranked.label, ranked.score) for ranked in self.top()])
         return canvas.image
+
+    def findings(self) -> list[tuple[str, float]]:
+        """The most likely class."""
+        return [(ranked.label, ranked.score) for ranked in self.top(1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +131,13 @@ class Detections(Result):
         canvas.boxes(self.xyxy, self.class_id.tolist(), texts)
         return canvas.image
 
+    def findings(self) -> list[tuple[str, float]]:
+        """Each box."""
+        return [
+            (label_of(self.labels, int(i)), float(score))
+            for i, score in zip(self.class_id, self.confidence, strict=True)
+        ]
+
 
 @dataclass(frozen=True, eq=False)
 class Mask(Result):
@@ -160,6 +175,10 @@ class Mask(Result):
         shown = [part for part in self.shares() if part.class_id != self.background and part.score >= 0.001]
         canvas.legend([(part.class_id, f"{part.label} {part.score:.1%}") for part in shown])
         return canvas.image
+
+    def findings(self) -> list[tuple[str, float]]:
+        """Each class but the background, with its share of the frame."""
+        return [(part.label, part.score) for part in self.shares() if part.class_id != self.background]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +230,11 @@ class Keypoints(Result):
         for body in reversed(range(len(self.xy))):
             canvas.pose(self.xy[body], self.confidence[body] >= self.threshold, self.skeleton, body)
         return canvas.image
+
+    def findings(self) -> list[tuple[str, float]]:
+        """Each body of which a point is sure enough, with the mean confidence of such points."""
+        sure = [each[each >= self.threshold] for each in self.confidence]
+        return [("person", float(each.mean())) for each in sure if each.size]
 
 
 def label_of(labels: Sequence[str], class_id: int) -> str:
