@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,10 @@ from piaccel.errors import (
     PiaccelError,
     UnavailableError,
 )
-from piaccel.frames import Frame
+from piaccel.frames import Frame, Geometry
 from piaccel.models import Model, Status
 from piaccel.tasks import Result
+from piaccel.tensors import Array
 
 LOST = (InferenceError, UnavailableError, CrashError, HangError)
 """Errors that say something of the device, and nothing of the picture or the model."""
@@ -67,27 +68,38 @@ class FallbackModel(Model):
 
         Raises InputError and ModelError as that does, and UnavailableError while no backend answers.
         """
-        keeper = self._keeper
-        if (returned := keeper.returned()) is not None:
-            _close(self)
-            self._become(returned)
-        handed_on = False
+        self.ready()
         while True:
             try:
-                keeper.check()
-                result = super().predict(frame)
+                return super().predict(frame)
             except LOST as error:
-                _close(self)
-                try:
-                    self._become(keeper.next_after(error))
-                except LOST:
-                    keeper.failed += 1
-                    raise
-                handed_on = True
-                continue
-            keeper.retried += handed_on
-            keeper.answered[self.backend] = keeper.answered.get(self.backend, 0) + 1
-            return result
+                self.hand_on(error)
+
+    def ready(self) -> None:
+        if (returned := self._keeper.returned()) is not None:
+            _close(self)
+            self._become(returned)
+
+    def hand_on(self, error: PiaccelError) -> None:
+        keeper = self._keeper
+        _close(self)
+        try:
+            self._become(keeper.next_after(error))
+        except LOST:
+            keeper.failed += 1
+            raise
+        keeper.handed_on = True
+
+    def infer(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self._keeper.check()
+        return super().infer(feeds)
+
+    def answer(self, outputs: Mapping[str, Array], geometry: Geometry) -> Result:
+        result, keeper = super().answer(outputs, geometry), self._keeper
+        keeper.retried += keeper.handed_on
+        keeper.handed_on = False
+        keeper.answered[self.backend] = keeper.answered.get(self.backend, 0) + 1
+        return result
 
     def _become(self, model: Model) -> None:
         keeper = self._keeper
@@ -124,6 +136,8 @@ class _Keeper:
         self._lock = threading.Lock()
         self.answered: dict[str, int] = {}
         self.retried = self.failed = 0
+        self.handed_on = False
+        """Whether a backend failed since the last answer."""
 
     def open_from(self, place: int) -> Model:
         """The model of the first backend from ``place`` on that opens. Raises UnavailableError when none does."""

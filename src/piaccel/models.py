@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from piaccel import backends, bundles, config, formats, tasks
 from piaccel.backends import Options, Session
 from piaccel.bundles import Bundle, Variant
-from piaccel.errors import ModelError, OptionError, UnavailableError
+from piaccel.errors import ModelError, OptionError, PiaccelError, UnavailableError
 from piaccel.frames import Colour, Frame, Geometry, Preprocess, Preprocessor, Resize
 from piaccel.stream import Stream
 from piaccel.tensors import Array, TensorSpec
@@ -152,6 +152,13 @@ class Model:
         result = self.postprocess(outputs, geometry)
         self._answered += 1
         return result
+
+    def ready(self) -> None:
+        """Called before a frame by whoever runs the steps itself: a model with a fallback may change its backend."""
+
+    def hand_on(self, error: PiaccelError) -> None:
+        """Told that the runtime failed: take another backend, so that the frame can be tried again, or raise."""
+        raise error
 
     def stream(self) -> Stream:
         """Yield frames with their results, for a device with a camera of its own; raises OptionError for others."""
