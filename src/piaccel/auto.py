@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from piaccel import backends, files, models, trial
+from piaccel import apart, backends, files, models, trial
 from piaccel.bench import Measurement, Report
 from piaccel.bench import plan as plans
 from piaccel.bench import report as reports
@@ -71,6 +71,7 @@ def load(
     root: str | os.PathLike[str] = "/",
     progress: Tell | None = None,
     fallback: bool = True,
+    isolate: bool = False,
     **overrides: Any,
 ) -> Model:
     """Load a bundle or a model file, ready to predict.
@@ -79,7 +80,7 @@ def load(
     that works, and the next when that fails; ``Model.status`` tells who answers. ``fallback=False`` takes the first
     of them or raises why it cannot. With "auto" the backend, variant and thread count are the fastest that give the
     reference's answer on this board, measured the first time (some seconds, in child processes) and remembered;
-    ``Model.why`` tells the reason. With a backend's name nothing is measured, but a child process opens the file first
+    ``Model.why`` tells the reason. ``isolate`` runs the network in a process of its own (``piaccel.apart``). With a backend's name nothing is measured, but a child process opens the file first
     where it never did: a runtime that the file kills is a CrashError. ``options`` are the backends' own as
     "key=value"; ``overrides`` say what no manifest does: task, task_options, labels, size, mean, std, colour, resize
     (``piaccel.models.Overrides``).
@@ -93,6 +94,9 @@ def load(
         def open_backend(name: str, again: bool = False) -> Model:
             mine = given.get(name, ())
             trial.once(path, name, variant=variant, options=mine, again=again, **overrides)
+            if isolate:
+                found, _ = models.candidates(bundle, [name], [variant] if variant else None)[0]
+                return apart.open_model(bundle, found, name, threads=threads, options=mine, **overrides)
             return models.load(path, name, variant=variant, threads=threads, options=mine, **overrides)
 
         return FallbackModel(order, open_backend) if fallback and len(order) > 1 else open_backend(order[0])
@@ -102,7 +106,8 @@ def load(
     pick = choose(
         bundle, variant=variant, threads=threads, options=chosen_options, root=root, progress=progress, **overrides
     ).pick
-    return models.open_model(
+    opened = apart.open_model if isolate else models.open_model
+    return opened(
         bundle,
         bundle.variant(pick.variant),
         pick.backend,

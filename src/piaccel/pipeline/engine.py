@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,8 @@ class Engine:
         self._units = units
         self._clock = clock
         self._own = Gate(1, clock)
-        self._change = threading.Condition()
+        self.when_free: list[Callable[[], None]] = []
+        """Called after each turn."""
         self._began_ns: int | None = None
         self._run_ns = 0.0
 
@@ -37,21 +37,11 @@ class Engine:
             finally:
                 taken = self._clock() - begin
                 self._run_ns += (taken - self._run_ns) * (_WEIGHT if self._run_ns else 1.0)
-                with self._change:
-                    self._began_ns = None
-                    self._change.notify_all()
+                self._began_ns = None
+                for wake in self.when_free:
+                    wake()
 
-    def approach(self, ahead_ns: int, latest_ns: int = 1_000_000_000) -> None:
-        """Wait until the run under way, if there is one, is about to end: ``ahead_ns`` before that.
-
-        Who takes the newest frame then, and prepares it meanwhile, has it ready just when the model is free: the frame
-        is as young as without overlap, and the model never waits.
-        """
-        limit = self._clock() + latest_ns
-        with self._change:
-            while (began := self._began_ns) is not None:
-                now = self._clock()
-                until = min(began + round(self._run_ns) - ahead_ns, limit)
-                if now >= until:
-                    return
-                self._change.wait((until - now) / 1e9)
+    def remaining_ns(self, now_ns: int) -> int:
+        """How long the run under way will take still, going by those before; 0 when none is."""
+        began = self._began_ns
+        return 0 if began is None else max(0, began + round(self._run_ns) - now_ns)

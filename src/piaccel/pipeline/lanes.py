@@ -35,10 +35,20 @@ class Lane(ABC):
 
 
 class Single(Lane):
-    """One model on the whole picture, prepared in a buffer of the lane's own."""
+    """One model on the whole picture, prepared in a buffer of the lane's own.
 
-    def __init__(self, engine: Engine, who: str, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    ``admitted`` is called when the model's turn has come: the next picture may be prepared then.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        who: str,
+        admitted: Callable[[], None] | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._engine = engine
+        self._admitted = admitted
         self._who = who
         self._clock = clock
         self._adapt()
@@ -65,6 +75,8 @@ class Single(Lane):
         prepared = clock()
         with self._engine.turn(self._who):
             admitted = clock()
+            if self._admitted is not None:
+                self._admitted()
             model.ready()
             while True:
                 if model.preprocessing is not self._preprocessing:  # another backend answers since this was prepared

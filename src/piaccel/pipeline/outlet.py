@@ -84,11 +84,16 @@ class Outlet:
         if lost is not None:
             self._give_up(lost, "queue full" if lost is not event else "sink closed")
 
+    def finish(self, drain_s: float = 5.0) -> None:
+        """Have it deliver what waits for at most ``drain_s`` and end; does not wait for that."""
+        with self._change:
+            if self._stop_at is None:
+                self._stop_at = time.monotonic() + drain_s
+            self._change.notify_all()
+
     def stop(self, drain_s: float = 5.0) -> None:
         """Deliver what waits for at most ``drain_s``, then close the sink. Idempotent."""
-        with self._change:
-            self._stop_at = time.monotonic() + drain_s
-            self._change.notify_all()
+        self.finish(drain_s)
         if self._thread.ident is not None:
             self._thread.join(drain_s + 5.0)
         if self._thread.is_alive():

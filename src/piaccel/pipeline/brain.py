@@ -1,0 +1,92 @@
+"""What answers a stream's frames: its models, and a lane for each thread that works for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from piaccel.models import Model
+from piaccel.pipeline.engine import Engine
+from piaccel.pipeline.lanes import Lane
+
+_MARGIN = 1.3
+"""A frame is taken so much earlier than preparing it takes, for its time varies."""
+_WEIGHT = 0.1
+
+
+class Seat:
+    """A stream's place at one engine: while one frame is prepared for it no second is taken, and the next is taken just
+    in time for the end of the run under way.
+    """
+
+    def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
+        self.engine = engine
+        self.wake = wake
+        self._preparing = False
+        self._prepare_ns = 0.0
+        engine.when_free.append(wake)
+
+    def wait_ns(self, now_ns: int) -> int:
+        """For how long it is still too early to take a frame."""
+        if self._preparing:
+            return 1_000_000_000
+        return max(0, self.engine.remaining_ns(now_ns) - round(_MARGIN * self._prepare_ns))
+
+    def taken(self) -> None:
+        self._preparing = True
+
+    def admitted(self) -> None:
+        """The frame's turn at the model has come."""
+        self._preparing = False
+        self.wake()
+
+    def answered(self, prepare_ns: int) -> None:
+        """A frame is done, whether it came to its turn or not; it took so long to prepare."""
+        self._preparing = False
+        self._prepare_ns += (prepare_ns - self._prepare_ns) * (_WEIGHT if self._prepare_ns else 1.0)
+
+    def leave(self) -> None:
+        if self.wake in self.engine.when_free:
+            self.engine.when_free.remove(self.wake)
+
+
+@dataclass
+class Place:
+    """What one thread works with."""
+
+    lane: Lane
+    seat: Seat
+
+
+class Brain:
+    """The places of a stream's threads. ``release(broken)`` gives the models back, which other streams may share."""
+
+    def __init__(self, places: Sequence[Place], release: Callable[[bool], None]) -> None:
+        self.places = list(places)
+        self._release = release
+        self._users = len(self.places)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def model(self) -> Model:
+        return self.places[0].lane.engines()[0].model
+
+    def left(self) -> None:
+        """A thread works here no more; with the last one everything is given back."""
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last:
+            self.close()
+
+    def close(self, broken: bool = False) -> None:
+        """Give the models back, as ``broken`` ones that nobody is to be given again. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for place in self.places:
+            place.seat.leave()
+        self._release(broken)

@@ -1,0 +1,388 @@
+"""A pipeline: cameras, streams, sinks, and the life of all of them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from piaccel import sinks, sources, specs
+from piaccel.bench import Verdict
+from piaccel.bench.environment import usable_cores
+from piaccel.device import sensors as board_sensors
+from piaccel.errors import OptionError, PiaccelError
+from piaccel.models import Model
+from piaccel.pipeline import policies, triggers
+from piaccel.pipeline.assembly import Assembly, check_model
+from piaccel.pipeline.camera import Camera
+from piaccel.pipeline.heat import HeatSettings, Ladder
+from piaccel.pipeline.histogram import Histogram
+from piaccel.pipeline.monitor import Monitor, Sensors
+from piaccel.pipeline.outlet import Outlet
+from piaccel.pipeline.pool import Pool
+from piaccel.pipeline.settings import Settings, StreamSettings, read, structure
+from piaccel.pipeline.snapshot import Snapshot
+from piaccel.pipeline.stream import Stream
+from piaccel.pipeline.verdict import judge
+from piaccel.sinks import Event, Sink
+from piaccel.sources import Source
+
+SCHEMA = "piaccel.run/1"
+_log = logging.getLogger("piaccel")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a run."""
+
+    numbers: Snapshot
+    verdict: Verdict
+    ended: str
+    """Why it ended: "frames", "seconds", "source", "stopped", or "failed"."""
+    error: str = ""
+    hint: str = ""
+    hottest_c: float | None = None
+    schema: str = SCHEMA
+
+
+class Pipeline:
+    """Camera to output in real time. Use it in ``with``; ``run`` blocks, ``start`` and ``stop`` do not.
+
+    ``Pipeline("usb:0", "demo/bundle", sinks=["console"], deadline="80ms")``, or ``Pipeline(settings=...)`` for several
+    streams. A source, a model or a sink may be given as an object; a sink also as a function that takes an ``Event``.
+    Raises OptionError and NotFoundError for what can be told before anything is opened.
+    """
+
+    def __init__(
+        self,
+        source: str | Mapping[str, Any] | Source | None = None,
+        model: str | os.PathLike[str] | Model | None = None,
+        *,
+        sinks: Sequence[str | Mapping[str, Any] | Sink | Callable[[Event], None]] = (),
+        settings: Settings | None = None,
+        root: str | os.PathLike[str] = "/",
+        sensors: Sensors | None = None,
+        progress: Callable[..., None] | None = None,
+        **stream: Any,
+    ) -> None:
+        objects, models = [each for each in sinks if not isinstance(each, str | Mapping)], {}
+        if settings is None:
+            if model is None:
+                raise OptionError("a pipeline needs a model", hint="give a bundle's folder or a model file")
+            if isinstance(model, Model):
+                models["<model>"] = model
+            table = dict(stream)
+            table["model"] = "<model>" if isinstance(model, Model) else os.fspath(model)
+            table["source"] = "" if source is None or isinstance(source, Source) else source
+            table["sinks"] = [each for each in sinks if isinstance(each, str | Mapping)]
+            settings = structure(table)
+        elif stream or model is not None:
+            raise OptionError("settings say everything: give no model and no options of a stream beside them")
+        self.settings = settings
+        self.manual: dict[str, triggers.Manual] = {}
+        """By stream: triggers of kind "manual", for ``fire``."""
+        self._given_source = source if isinstance(source, Source) else None
+        self._identify = _identifiers(settings.name)
+        cores = usable_cores()
+        self._assembly = Assembly(Pool(cores), root=root, cores=cores, models=models, progress=progress)
+        for each in settings.streams.values():
+            if each.model not in models:
+                check_model(each.model)
+        self._outlets = [*self._named_outlets(), *(Outlet(_as_sink(each), _name_of(each)) for each in objects)]
+        self._heat = specs.options(HeatSettings, "heat", settings.heat)
+        self._sensors = sensors or board_sensors.find(root)
+        self._cameras: dict[str, Camera] = {}
+        self._streams: list[Stream] = []
+        self._triggers: list[tuple[triggers.Trigger, Stream]] = []
+        self._ladders: dict[str, Ladder] = {}
+        self._monitor: Monitor | None = None
+        self._services: list[Any] = []
+        self._last: dict[str, Event] = {}
+        self._wants: Callable[[str], bool] = lambda _: False
+        self._stop = threading.Event()
+        self._stopped = False
+        self._why = ""
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], **arguments: Any) -> Pipeline:
+        """Read a TOML file. Raises NotFoundError, OptionError."""
+        return cls(settings=read(Path(path)), **arguments)
+
+    def start(self, frames: int | None = None) -> None:
+        """Open models, sinks and cameras, in this order, and go; ``frames`` is the number of results wanted.
+
+        Raises what opening the models raises; sources and sinks are tried again where that may help.
+        """
+        try:
+            for name, settings in self.settings.streams.items():
+                self._streams.append(self._stream(name, settings, frames))
+            for stream in self._streams:
+                stream.open()
+            for outlet in self._outlets:
+                outlet.start()
+            cameras = list(self._cameras.values())
+            self._monitor = Monitor(cameras, self._streams, self._outlets, self._sensors, self._ladders)
+            self._monitor.start()
+            self._start_services()
+            for stream in self._streams:
+                stream.start()
+            for trigger, stream in self._triggers:
+                trigger.start(stream.mailbox.announce)
+            for camera in cameras:
+                camera.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(
+        self,
+        frames: int | None = None,
+        seconds: float | None = None,
+        look: Callable[[Snapshot], None] | None = None,
+    ) -> Summary:
+        """Start, wait until the sources end, ``frames`` results are out or ``seconds`` have passed, stop, sum up.
+
+        ``look`` is called about twice a second. Ctrl-C ends it as ``stop`` does: what is under way is finished.
+        """
+        self.start(frames)
+        until = None if seconds is None else time.monotonic() + seconds
+        try:
+            while not self._stop.is_set():
+                if error := self._fatal():
+                    self._why = "failed"
+                    _log.error("%s", error)
+                    break
+                if all(stream.ended.is_set() for stream in self._streams):
+                    self._why = "frames" if frames is not None and self._enough(frames) else "source"
+                    break
+                left = 0.5 if until is None else until - time.monotonic()
+                if left <= 0:
+                    self._why = "seconds"
+                    break
+                self._stop.wait(min(left, 0.05 if frames is not None else 0.2))
+                if look is not None:
+                    look(self.snapshot())
+        except KeyboardInterrupt:
+            self._why = "stopped"
+        self.stop()
+        return self.summary()
+
+    def request_stop(self) -> None:
+        """Have ``run`` come to its end; may be called from a signal handler."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Read no more frames, finish those under way, deliver what waits, and leave every output safe. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._stop.set()
+        for trigger, _ in self._triggers:
+            trigger.stop()
+        for camera in self._cameras.values():
+            camera.stop()
+        for stream in self._streams:
+            stream.stop()
+        if self._monitor is not None:
+            self._monitor.look()
+            self._monitor.stop()
+        for outlet in self._outlets:
+            outlet.finish(self.settings.drain_s)
+        for outlet in self._outlets:
+            outlet.stop(self.settings.drain_s)
+        for service in self._services:
+            service.stop()
+
+    def snapshot(self) -> Snapshot:
+        """Everything that is known now. Raises OptionError before ``start``."""
+        if self._monitor is None:
+            raise OptionError("the pipeline has not been started")
+        return self._monitor.snapshot()
+
+    def summary(self) -> Summary:
+        """The numbers with a verdict on them; after ``stop``."""
+        numbers = self.snapshot()
+        assert self._monitor is not None
+        error = self._fatal()
+        verdict = judge(numbers, self._monitor.conditions)
+        if error is not None:
+            verdict = Verdict(False, (str(error), *(each for each in verdict.reasons if str(error) not in each)))
+        return Summary(
+            numbers,
+            verdict,
+            "failed" if error else self._why or "stopped",
+            str(error or ""),
+            error.hint if error else "",
+            self._monitor.conditions.hottest_c,
+        )
+
+    def histograms(self) -> dict[tuple[str, str], Histogram]:
+        """By (stream, what): the distributions behind the snapshot's numbers."""
+        return {
+            (stream.name, name): histogram
+            for stream in self._streams
+            for name, histogram in stream.meter.histograms().items()
+        }
+
+    def picture(self, stream: str) -> Event | None:
+        """The last event with its picture, while somebody watches."""
+        return self._last.get(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _stream(self, name: str, settings: StreamSettings, frames: int | None) -> Stream:
+        camera = self._camera(settings)
+        outlets = [each for each in self._outlets if settings.sinks is None or each.name in settings.sinks]
+        deadline_ns = None if settings.deadline_s is None else round(settings.deadline_s * 1e9)
+        period_ns = None if settings.period_s is None else round(settings.period_s * 1e9)
+        trigger = triggers.make(settings.trigger) if settings.trigger is not None else None
+        rates = {number: rung.rate for number, rung in enumerate(settings.ladder, 1) if rung.rate}
+        stream = Stream(
+            name,
+            camera.name,
+            None
+            if trigger is not None
+            else lambda drop: policies.make(settings.policy, drop, deadline_ns, period_ns=period_ns),
+            partial(_think, self._assembly, settings),
+            partial(self._publish, outlets),
+            self._identify,
+            title=Path(settings.model).name,
+            parts=_parts(trigger),
+            follow=self._tracker(settings),
+            limit=frames,
+            deadline_ns=deadline_ns,
+            eager=settings.policy == "every" or trigger is not None,
+            rungs=1 + len(settings.ladder),
+            rates=rates,
+        )
+        if trigger is not None:
+            self._triggers.append((trigger, stream))
+            stream.mailbox.every_frame_is_a_part = isinstance(trigger, triggers.EveryFrame)
+            if isinstance(trigger, triggers.Manual):
+                self.manual[name] = trigger
+        if settings.ladder:
+            self._ladders[name] = Ladder(1 + len(settings.ladder), self._heat)
+        camera.mailboxes.append(stream.mailbox)
+        return stream
+
+    def _camera(self, settings: StreamSettings) -> Camera:
+        if self._given_source is None and not settings.source:
+            raise OptionError(
+                "a pipeline needs a source", hint="such as usb:0, picamera, rtsp://..., a file, synthetic"
+            )
+        key = "<source>" if self._given_source is not None else str(settings.source)
+        if key not in self._cameras:
+            source = self._given_source or sources.make(settings.source)
+            name, number = str(source), 2
+            while name in {camera.name for camera in self._cameras.values()}:
+                name, number = f"{source} ({number})", number + 1
+            self._cameras[key] = Camera(source, name)
+        return self._cameras[key]
+
+    def _tracker(self, settings: StreamSettings) -> Any:
+        if not settings.track:
+            return None
+        from piaccel.pipeline.track import Tracker
+
+        return Tracker().update
+
+    def _named_outlets(self) -> list[Outlet]:
+        return [Outlet(sinks.make(given), name) for name, given in self.settings.sinks.items()]
+
+    def _publish(self, outlets: Sequence[Outlet], event: Event) -> None:
+        for outlet in outlets:
+            outlet.offer(event)
+        if self._wants(event.stream):
+            self._last[event.stream] = event
+        elif self._last:
+            self._last.pop(event.stream, None)
+
+    def _start_services(self) -> None:
+        if self.settings.log:
+            from piaccel.pipeline.log import JsonLines
+
+            log = JsonLines(Path(self.settings.log), self.snapshot, self.settings.log_period_s)
+            self._services.append(log)
+            log.start()
+        if self.settings.web:
+            from piaccel.pipeline.web import Web
+
+            web = Web(self.settings.web, self.snapshot, self.histograms, self.picture)
+            self._services.append(web)
+            self._wants = web.wants
+            web.start()
+
+    def _fatal(self) -> PiaccelError | None:
+        """What no trying again will mend: a source, a stream or a sink that gave up."""
+        parts = [*self._cameras.values(), *self._streams, *self._outlets]
+        return next((part.fatal for part in parts if part.fatal is not None), None)
+
+    def _enough(self, frames: int) -> bool:
+        return all(stream.mailbox.numbers()[0].answered >= frames for stream in self._streams)
+
+
+class _Call(Sink):
+    """A function as a sink."""
+
+    delivery = "at most once"
+    wants_image = True
+    queue = 16
+
+    def __init__(self, function: Callable[[Event], None]) -> None:
+        super().__init__(getattr(function, "__name__", "function"), sinks.Options())
+        self._function = function
+
+    def open(self) -> None:
+        pass
+
+    def deliver(self, event: Event) -> None:
+        self._function(event)
+
+    def close(self) -> None:
+        pass
+
+
+def _as_sink(given: Any) -> Sink:
+    if isinstance(given, Sink):
+        return given
+    if not callable(given):
+        raise OptionError(f"a sink is a text, a table, a Sink or a function, not a {type(given).__name__}")
+    return _Call(given)
+
+
+def _name_of(given: Any) -> str:
+    return "" if isinstance(given, Sink) else getattr(given, "__name__", "function")
+
+
+def _think(assembly: Assembly, settings: StreamSettings, stream: Stream, rung: int) -> Any:
+    return assembly.brain(settings, stream, rung)
+
+
+def _parts(trigger: triggers.Trigger | None) -> dict[str, int]:
+    if trigger is None:
+        return {}
+    return {
+        "patience_ns": round(trigger.chosen.patience_s * 1e9),
+        "early_ns": round(trigger.chosen.early_s * 1e9),
+    }
+
+
+def _identifiers(name: str) -> Callable[[], str]:
+    """Ids that no two events ever share: device, run, number."""
+    device = name or socket.gethostname() or "device"
+    run = uuid.uuid4().hex[:12]
+    numbers = itertools.count()
+    return lambda: f"{device}/{run}/{next(numbers)}"
