@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from piaccel import apart, backends, files, models, trial
+from piaccel import backends, files, models, trial
 from piaccel.bench import Measurement, Report
 from piaccel.bench import plan as plans
 from piaccel.bench import report as reports
@@ -95,6 +95,8 @@ def load(
             mine = given.get(name, ())
             trial.once(path, name, variant=variant, options=mine, again=again, **overrides)
             if isolate:
+                from piaccel import apart  # few need it
+
                 found, _ = models.candidates(bundle, [name], [variant] if variant else None)[0]
                 return apart.open_model(bundle, found, name, threads=threads, options=mine, **overrides)
             return models.load(path, name, variant=variant, threads=threads, options=mine, **overrides)
@@ -106,7 +108,11 @@ def load(
     pick = choose(
         bundle, variant=variant, threads=threads, options=chosen_options, root=root, progress=progress, **overrides
     ).pick
-    opened = apart.open_model if isolate else models.open_model
+    opened = models.open_model
+    if isolate:
+        from piaccel import apart
+
+        opened = apart.open_model
     return opened(
         bundle,
         bundle.variant(pick.variant),
