@@ -143,23 +143,21 @@ class Pipeline:
             self.stop()
             raise
 
-    def run(
-        self,
-        frames: int | None = None,
-        seconds: float | None = None,
-        look: Callable[[Snapshot], None] | None = None,
-    ) -> Summary:
-        """Start, wait until the sources end, ``frames`` results are out or ``seconds`` have passed, stop, sum up.
-
-        ``look`` is called about twice a second. Ctrl-C ends it as ``stop`` does: what is under way is finished.
-        """
+    def run(self, frames: int | None = None, seconds: float | None = None) -> Summary:
+        """Start, and ``wait``."""
         self.start(frames)
+        return self.wait(frames, seconds)
+
+    def wait(self, frames: int | None = None, seconds: float | None = None) -> Summary:
+        """Wait until the sources end, ``frames`` results are out or ``seconds`` have passed; then stop and sum up.
+
+        Ctrl-C ends it as ``stop`` does: what is under way is finished.
+        """
         until = None if seconds is None else time.monotonic() + seconds
         try:
             while not self._stop.is_set():
-                if error := self._fatal():
+                if self._fatal() is not None:
                     self._why = "failed"
-                    _log.error("%s", error)
                     break
                 if all(stream.ended.is_set() for stream in self._streams):
                     self._why = "frames" if frames is not None and self._enough(frames) else "source"
@@ -169,12 +167,15 @@ class Pipeline:
                     self._why = "seconds"
                     break
                 self._stop.wait(min(left, 0.05 if frames is not None else 0.2))
-                if look is not None:
-                    look(self.snapshot())
         except KeyboardInterrupt:
             self._why = "stopped"
         self.stop()
         return self.summary()
+
+    def check(self) -> None:
+        """Make every part without opening any. Raises what is wrong with the settings."""
+        for name, settings in self.settings.streams.items():
+            self._stream(name, settings, None)
 
     def request_stop(self) -> None:
         """Have ``run`` come to its end; may be called from a signal handler."""
@@ -193,7 +194,6 @@ class Pipeline:
         for stream in self._streams:
             stream.stop()
         if self._monitor is not None:
-            self._monitor.look()
             self._monitor.stop()
         for outlet in self._outlets:
             outlet.finish(self.settings.drain_s)
