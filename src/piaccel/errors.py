@@ -54,6 +54,9 @@ class WriteError(PiaccelError, OSError):
 class UnavailableError(PiaccelError, RuntimeError):
     """A backend, device or sensor that cannot be used here; ``hint`` is the command that mends it."""
 
+    retry_after_s: float | None = None
+    """How long it asked to be left alone; None where it did not say."""
+
 
 class InferenceError(PiaccelError, RuntimeError):
     """A runtime refused to run a network it had opened."""
