@@ -13,7 +13,8 @@ class Gate:
 
     Of those who wait, the one that has used the least time goes first (start-time fair queueing: who comes back after
     a pause starts level with the others and has saved nothing up). Nobody overtakes the one whose turn it is, also not
-    with less work: no one starves.
+    with less work: no one starves. A stream that prepares ahead always has a frame waiting, so that two such streams
+    get the same time; of two that come back only after their turn each gets every other turn.
     """
 
     def __init__(self, capacity: int = 1, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -46,6 +47,7 @@ class Gate:
             self._used[who] = max(self._used.get(who, 0), self._level)
             if not self._waiting and self._free >= units:
                 self._free -= units
+                self._level = max(self._level, self._used[who])
                 return
             admitted = threading.Event()
             self._waiting.append((who, units, admitted))
