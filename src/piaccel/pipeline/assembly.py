@@ -13,7 +13,9 @@ from piaccel.errors import OptionError
 from piaccel.models import Model
 from piaccel.pipeline.brain import Brain, Place, Seat
 from piaccel.pipeline.engine import Engine
+from piaccel.pipeline.gate import Gate
 from piaccel.pipeline.lanes import Lane, Single
+from piaccel.pipeline.own_camera import OwnCamera, OwnLane
 from piaccel.pipeline.pool import Pool
 from piaccel.pipeline.settings import StreamSettings, ThenSettings
 from piaccel.pipeline.stream import Stream
@@ -61,6 +63,16 @@ class Assembly:
             release(False)
             raise
         return Brain(places, release)
+
+    def own_camera(self, settings: StreamSettings) -> OwnCamera:
+        """The camera of an accelerator that has one; its model is opened with it."""
+        return OwnCamera(lambda: self._open(_Wanted.first(settings)))
+
+    def own_brain(self, camera: OwnCamera, stream: Stream) -> Brain:
+        """What answers the frames of such a camera. Raises OptionError for a model without one."""
+        engine = Engine(camera.model, Gate(1))
+        seat = Seat(engine, stream.mailbox.wake)
+        return Brain([Place(OwnLane(camera, engine, seat.admitted), seat)], lambda broken: None)
 
     def _engine(self, wanted: _Wanted, worker: int, held: list[Engine]) -> Engine:
         engine = self._pool.acquire(f"{worker}: {wanted}", lambda: self._open(wanted))

@@ -23,11 +23,13 @@ from piaccel.errors import OptionError, PiaccelError
 from piaccel.models import Model
 from piaccel.pipeline import policies, triggers
 from piaccel.pipeline.assembly import Assembly, check_model
+from piaccel.pipeline.brain import Brain
 from piaccel.pipeline.camera import Camera
 from piaccel.pipeline.heat import HeatSettings, Ladder
 from piaccel.pipeline.histogram import Histogram
 from piaccel.pipeline.monitor import Monitor, Sensors
 from piaccel.pipeline.outlet import Outlet
+from piaccel.pipeline.own_camera import OwnCamera
 from piaccel.pipeline.pool import Pool
 from piaccel.pipeline.settings import Settings, StreamSettings, read, structure
 from piaccel.pipeline.snapshot import Snapshot
@@ -256,7 +258,7 @@ class Pipeline:
             None
             if trigger is not None
             else lambda drop: policies.make(settings.policy, drop, deadline_ns, period_ns=period_ns),
-            partial(_think, self._assembly, settings),
+            partial(self._think, settings, camera),
             partial(self._publish, outlets),
             self._identify,
             title=Path(settings.model).name,
@@ -278,14 +280,21 @@ class Pipeline:
         camera.mailboxes.append(stream.mailbox)
         return stream
 
+    def _think(self, settings: StreamSettings, camera: Camera, stream: Stream, rung: int) -> Brain:
+        if isinstance(camera.source, OwnCamera):
+            return self._assembly.own_brain(camera.source, stream)
+        return self._assembly.brain(settings, stream, rung)
+
     def _camera(self, settings: StreamSettings) -> Camera:
-        if self._given_source is None and not settings.source:
-            raise OptionError(
-                "a pipeline needs a source", hint="such as usb:0, picamera, rtsp://..., a file, synthetic"
-            )
-        key = "<source>" if self._given_source is not None else str(settings.source)
+        if self._given_source is not None:
+            key = "<source>"
+        else:
+            key = str(settings.source) or f"<own {len(self._cameras)}>"
         if key not in self._cameras:
-            source = self._given_source or sources.make(settings.source)
+            if self._given_source is not None:
+                source = self._given_source
+            else:
+                source = sources.make(settings.source) if settings.source else self._assembly.own_camera(settings)
             name, number = str(source), 2
             while name in {camera.name for camera in self._cameras.values()}:
                 name, number = f"{source} ({number})", number + 1
@@ -365,10 +374,6 @@ def _as_sink(given: Any) -> Sink:
 
 def _name_of(given: Any) -> str:
     return "" if isinstance(given, Sink) else getattr(given, "__name__", "function")
-
-
-def _think(assembly: Assembly, settings: StreamSettings, stream: Stream, rung: int) -> Any:
-    return assembly.brain(settings, stream, rung)
 
 
 def _parts(trigger: triggers.Trigger | None) -> dict[str, int]:
