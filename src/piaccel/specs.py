@@ -16,6 +16,7 @@ from piaccel import config
 from piaccel.errors import OptionError
 
 T = TypeVar("T")
+_ONLY_OPTION = re.compile(r"\A(?P<key>[a-z][a-z0-9_]*)=(?P<value>[^,]*)\Z")
 _OPTION = re.compile(r"\A(?P<rest>.*),(?P<key>[a-z][a-z0-9_]*)=(?P<value>[^,]*)\Z", re.DOTALL)
 
 
@@ -54,6 +55,9 @@ def parse(given: str | Mapping[str, Any], kinds: Mapping[str, str]) -> Spec:
     if head not in kinds:
         return Spec("", text, dict(reversed(pairs.items())))
     target = text if rest.startswith("//") else rest
+    if only := _ONLY_OPTION.match(target):  # "synthetic:fps=30" has no target
+        pairs[only["key"]] = only["value"]
+        target = ""
     return Spec(kinds[head], target, dict(reversed(pairs.items())))
 
 

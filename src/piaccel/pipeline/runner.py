@@ -286,10 +286,7 @@ class Pipeline:
         return self._assembly.brain(settings, stream, rung)
 
     def _camera(self, settings: StreamSettings) -> Camera:
-        if self._given_source is not None:
-            key = "<source>"
-        else:
-            key = str(settings.source) or f"<own {len(self._cameras)}>"
+        key = str(settings.source) or ("<given>" if self._given_source else f"<own {len(self._cameras)}>")
         if key not in self._cameras:
             if self._given_source is not None:
                 source = self._given_source
