@@ -74,6 +74,16 @@ def test_closing_drops_what_may_be_dropped_and_leaves_what_must_be_answered(poli
     assert rest == left
 
 
+@pytest.mark.parametrize("policy", [Latest, Every])
+def test_when_the_source_has_ended_the_last_frame_is_still_answered(policy: type) -> None:
+    mailbox = Mailbox(policy)
+    mailbox.offer(frame(0))
+    mailbox.end()
+    taken = mailbox.take()
+    assert taken is not None
+    assert mailbox.take() is None
+
+
 def test_who_waits_for_a_frame_is_woken_by_the_end() -> None:
     mailbox = Mailbox(Latest)
     ended = threading.Event()

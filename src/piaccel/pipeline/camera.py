@@ -106,7 +106,7 @@ class Camera:
             self._break(UnavailableError(f"{self.name}: {type(error).__name__}: {' '.join(str(error).split())}"))
         finally:
             for mailbox in self.mailboxes:
-                mailbox.close()
+                mailbox.end()
             self.ended.set()
 
     def _read(self) -> None:

@@ -98,7 +98,7 @@ class Mailbox:
                     frame = self.policy.take(now)
                     if frame is not None:
                         return self._take(frame, now)
-                    if self._closed:
+                    if self._closed and not self.policy.waiting:
                         self.policy.clear("at the end")
                         return None
                     due = self.policy.due_ns(now)
@@ -125,8 +125,14 @@ class Mailbox:
         with self._change:
             self._change.notify_all()
 
+    def end(self) -> None:
+        """No more frames come; what waits is still answered."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
     def close(self) -> None:
-        """Take no more frames; what waits under a policy that drops nothing is still answered."""
+        """Take no more frames; what waits is still answered only under a policy that drops nothing."""
         with self._change:
             self._closed = True
             if self.policy.name not in ("every", "triggered"):
