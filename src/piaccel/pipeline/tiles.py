@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -54,7 +53,7 @@ class Tiled(Result):
 
         canvas = Canvas(image)
         best = [answer.top(1)[0] for answer in self.answers]
-        canvas.boxes(self.xyxy, [each.class_id for each in best], [f"{each.label} {each.score:.2f}" for each in best])
+        canvas.tiles(self.xyxy, [each.class_id for each in best], [f"{each.label} {each.score:.2f}" for each in best])
         return canvas.image
 
     def findings(self) -> list[tuple[str, float]]:
@@ -74,11 +73,13 @@ class Tiles(Lane):
 
     Tiles of equal size, of which neighbours share at least ``overlap`` of a side; the outer ones end at the frame's
     edges. Boxes are merged (``seams.merged``), masks stitched in the middle of the overlaps, classifications given for
-    each tile (``Tiled``). ``whole`` asks about the whole frame too, for objects larger than a tile.
+    each tile (``Tiled``). ``whole_frame`` looks for objects larger than a tile in the whole frame too (detection only).
     Raises OptionError for another kind of result: a body on a seam cannot be put together again.
     """
 
-    def __init__(self, inner: Lane, columns: int, rows: int, overlap: float = 0.2, *, whole: bool = False) -> None:
+    def __init__(
+        self, inner: Lane, columns: int, rows: int, overlap: float = 0.2, *, whole_frame: bool = False
+    ) -> None:
         if inner.kind not in _KINDS:
             raise OptionError(
                 f"tiles do not go with results of kind {inner.kind!r}, only {', '.join(_KINDS)}",
@@ -90,13 +91,16 @@ class Tiles(Lane):
             )
         if not 0 <= overlap < 1:
             raise OptionError(f"overlap is {overlap:g}, it must be from 0 to below 1", hint="0.2 is usual")
-        if whole and inner.kind == "segmentation":
-            raise OptionError("a mask has one class for each pixel: the whole frame beside its tiles adds nothing")
+        if whole_frame and inner.kind != "detection":
+            raise OptionError(
+                f"the whole frame beside its tiles goes with detection, not with {inner.kind}",
+                hint="leave whole_frame out",
+            )
         self.kind = Tiled.kind if inner.kind == "classification" else inner.kind
         self._inner = inner
         self._columns, self._rows = columns, rows
         self._overlap = overlap
-        self._whole = whole
+        self._whole_frame = whole_frame
 
     def engines(self) -> list[Engine]:
         return self._inner.engines()
@@ -106,7 +110,7 @@ class Tiles(Lane):
         columns = spans(width, self._columns, self._overlap)
         rows = spans(height, self._rows, self._overlap)
         tiles = _boxes(columns, rows)
-        if self._whole:
+        if self._whole_frame:
             tiles.append((0, 0, width, height))
         answers = [self._inner.answer(image[top:bottom, left:right], stages) for left, top, right, bottom in tiles]
         result = self._joined(answers, tiles, _boxes(_cells(columns), _cells(rows)), (size[0], size[1]))
@@ -120,14 +124,6 @@ class Tiles(Lane):
             return stitched([answer for answer in answers if isinstance(answer, Mask)], tiles, cells, size)
         placed = [moved(answer, left, top, size) for answer, (left, top, _, _) in zip(answers, tiles, strict=True)]
         return merged([each for each in placed if isinstance(each, Detections)], tiles, size)
-
-
-def grid_of(text: str) -> tuple[int, int]:
-    """Read "3x2" as (columns, rows). Raises OptionError."""
-    found = re.fullmatch(r"\s*(\d{1,3})\s*[x×]\s*(\d{1,3})\s*", text)
-    if not found:
-        raise OptionError(f"tiles {text!r} is not a grid", hint="write COLUMNSxROWS, such as 3x2")
-    return int(found[1]), int(found[2])
 
 
 def spans(length: int, count: int, overlap: float) -> list[tuple[int, int]]:

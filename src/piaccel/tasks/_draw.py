@@ -42,8 +42,7 @@ class Canvas:
         """Draw boxes, best first, each with a tag where one has room: a tag hides no other tag and no small box."""
         corners = np.rint(xyxy).astype(int)
         colours = [colour_of(index) for index in colour_indices]
-        for (left, top, right, bottom), colour in zip(corners.tolist(), colours, strict=True):
-            cv2.rectangle(self.image, (left, top), (right, bottom), colour, self.line, cv2.LINE_AA)
+        self._outlines(corners, colours)
         tags = np.empty((0, 4), int)
         for i, (left, top, _, bottom) in enumerate(corners.tolist()):
             width, height = self._text_size(texts[i])
@@ -55,6 +54,14 @@ class Canvas:
                     self._tag(left, y, texts[i], colours[i])
                     tags = np.vstack((tags, tag))
                     break
+
+    def tiles(self, xyxy: Array, colour_indices: Sequence[int], texts: Sequence[str]) -> None:
+        """Draw the parts of a grid, each with its tag inside, in its upper left corner."""
+        corners = np.rint(xyxy).astype(int)
+        colours = [colour_of(index) for index in colour_indices]
+        self._outlines(corners, colours)
+        for (left, top, _, _), colour, text in zip(corners.tolist(), colours, texts, strict=True):
+            self._tag(left, top, text, colour)
 
     def bars(self, rows: Sequence[tuple[str, float]]) -> None:
         """Draw a panel in the corner: a label and a bar as long as its score for each row."""
@@ -100,6 +107,10 @@ class Canvas:
             if is_seen:
                 cv2.circle(self.image, point, radius + max(1, self.line // 2), _DARK, cv2.FILLED, cv2.LINE_AA)
                 cv2.circle(self.image, point, radius, _LIGHT, cv2.FILLED, cv2.LINE_AA)
+
+    def _outlines(self, corners: Array, colours: Sequence[Rgb]) -> None:
+        for (left, top, right, bottom), colour in zip(corners.tolist(), colours, strict=True):
+            cv2.rectangle(self.image, (left, top), (right, bottom), colour, self.line, cv2.LINE_AA)
 
     def _tag(self, left: int, top: int, text: str, colour: Rgb) -> None:
         width, height = self._text_size(text)
