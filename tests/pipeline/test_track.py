@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from piaccel import specs
 from piaccel.errors import OptionError, UnavailableError
 from piaccel.images import read_image
 from piaccel.pipeline.cascade import Cascaded
@@ -250,6 +251,13 @@ def test_lines_and_their_counts_are_in_the_plain_result() -> None:
 def test_options_that_mean_nothing_are_refused(name: str, value: object) -> None:
     with pytest.raises(OptionError):
         Tracker(Options(**{name: value}))  # type: ignore[arg-type]
+
+
+def test_options_are_written_as_a_table() -> None:
+    table = {"lost": "3s", "confirm": 3, "lines": {"door": [0, 0.5, 1, 0.5]}}
+    assert specs.options(Options, "track", table) == Options(lost_s=3.0, confirm=3, lines={"door": (0, 0.5, 1, 0.5)})
+    with pytest.raises(OptionError, match="track has no option 'lots'"):
+        specs.options(Options, "track", {"lots": "3s"})
 
 
 def test_a_line_has_its_right_side_below_when_it_is_drawn_from_left_to_right() -> None:

@@ -142,7 +142,7 @@ class Tracker:
                 ("speed", np.float64, 2),
                 ("size", np.float64, 2),
                 ("error", np.float64, 3),  # variance of the place, covariance, variance of the speed
-                ("sides", np.int8, len(self._wires)),  # of each line it was last seen clear of
+                ("sides", np.int8, (len(self._wires),)),  # of each line it was last seen clear of
             ],
         )
 
