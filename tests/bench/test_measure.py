@@ -53,7 +53,7 @@ def test_phases_are_told_and_kept_apart(tiny_model: Path) -> None:
 def test_with_a_picture_each_stage_has_its_own_samples(tiny_model: Path, picture: Path) -> None:
     said, done = run(job(tiny_model, images=(picture,)))
     assert said[-1] == "measuring end to end"
-    assert list(done.repeat.stages_ns) == list(STAGES)
+    assert list(done.repeat.stages_ns) == list(STAGES[1:])  # nothing waits where no camera goes on by itself
     assert len({len(samples) for samples in done.repeat.stages_ns.values()}) == 1
     assert all(min(samples) > 0 for samples in done.repeat.stages_ns.values())
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 SCHEMA = "piaccel.report/1"
 
-Scenario = Literal["single-stream", "multi-stream", "offline", "server"]
-STAGES = ("decode", "preprocess", "inference", "postprocess")
+Scenario = Literal["single-stream", "multi-stream", "offline", "server", "camera"]
+STAGES = ("wait", "decode", "preprocess", "inference", "postprocess")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Repeat:
     """The first inference, which often allocates and compiles."""
     warmup_ns: list[int]
     latency_ns: list[int]
-    """Inference alone, each query: a query is one sample, or ``Measurement.samples_per_query`` of them."""
+    """Inference alone, each query: a query is one sample, or ``Measurement.samples_per_query`` of them. Scenario
+    camera: the age of each result, from the frame's exposure until it was published."""
     duration_ns: int
     """Wall time of the measured part: ``len(latency_ns) * samples_per_query / duration_ns`` is the throughput."""
     started_ns: int = 0
@@ -45,7 +46,7 @@ class Repeat:
     timer_ns: int = 0
     """What reading the clock twice costs; it is contained in each sample."""
     stages_ns: dict[str, list[int]] = field(default_factory=dict)
-    """End to end with a picture: one list for each of STAGES, empty without a picture."""
+    """End to end with a picture or a camera: a list for each of STAGES that there is, else empty."""
     cpu_ns: int = 0
     """CPU time (user and system, all threads) of the measured part."""
     rss_peak_bytes: int | None = None
@@ -54,6 +55,9 @@ class Repeat:
     series: list[Series] = field(default_factory=list)
     server: dict[str, Any] | None = None
     """Scenario server: ``rate_per_s`` (None when no rate met the bound) and ``tried``, see ``scenarios.find_rate``."""
+    camera: dict[str, Any] | None = None
+    """Scenario camera: what became of the frames: source, clock, fps, size, produced, lost, offered, answered, failed,
+    dropped (by cause), reconnects, restamped, late, and ``gap_ns``, every time between two results."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ class Report:
     """Fingerprint: board, OS, kernel, page size, governor, Python and runtime versions."""
     conditions: dict[str, Any]
     """What was asked for: scenario, metric, duration_s, repeats, min_queries, threads, images, inputs (in words), seed,
-    latency_bound_ms, and overrides (what was said instead of the manifest) where there are some."""
+    latency_bound_ms; for a camera source, policy and deadline_ms; overrides (what was said instead of the manifest)
+    where there are some."""
     measurements: list[Measurement]
     reference: str = ""
     """backend and variant whose outputs the others were compared with, as "backend/variant"."""

@@ -38,6 +38,8 @@ def table(report: Report, lines: Sequence[Line]) -> Html:
     query = "a query" if sizes in ([], [1]) else f"a query of {' or '.join(map(str, sizes))} samples"
     waited = any(line.row.scenario == "server" for line in lines)
     span = "from the moment it was due: waiting is part of it" if waited else "inference alone"
+    if report.conditions.get("scenario") == "camera":
+        query, span = "a result", "its age: from the frame's exposure until it was published"
     note = (
         f"Latency of {query} in ms, {span}. Percentiles are over the samples of all repeats. "
         "A row that is not valid, or whose answer is wrong, is never called fastest."
@@ -57,6 +59,8 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[Column]:
         ("mean ±\xa095\xa0%", lambda _, numbers: _mean(numbers)),
         ("FPS", lambda _, numbers: number(numbers.fps)),
     ]
+    if any(line.row.scenario == "camera" for line in lines):
+        columns.append(("dropped", lambda line, _: _dropped(line)))
     if any(line.row.scenario == "server" for line in lines):
         columns.append(("queries/s", lambda line, _: _rate(line)))
     if any(line.numbers is not None and line.numbers.end_to_end for line in lines):
@@ -96,6 +100,13 @@ def _mean(numbers: Summary) -> str:
 def _rate(line: Line) -> str:
     rate = line.row.server.get("rate_per_s") if line.row.server else None
     return number(rate) if rate else "none met the bound"
+
+
+def _dropped(line: Line) -> str:
+    seen = [repeat.camera for repeat in line.row.repeats if repeat.camera is not None]
+    offered = sum(each["offered"] for each in seen)
+    dropped = sum(sum(each["dropped"].values()) for each in seen)
+    return f"{dropped / offered:.1%}" if offered else "—"
 
 
 def _cosine(line: Line) -> str:
@@ -162,7 +173,7 @@ def stages(lines: Sequence[Line]) -> Html | None:
     table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows))
     return section(
         "stages", "End to end, by stage",
-        tag("p", "From the file to the result, the median of each stage. ", keys),
+        tag("p", "From the file or the exposure to the result, the median of each stage. ", keys),
         tag("div", parts, class_="chart"),
         tag("details", tag("summary", "Every stage in numbers (ms)"), tag("div", table, class_="wide", tabindex="0")),
     )  # fmt: skip

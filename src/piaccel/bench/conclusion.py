@@ -55,7 +55,8 @@ def sentence(report: Report) -> str:
     best = winner(report)
     if best is None:
         return _nobody(report)
-    text = f"{label(best, report)} is fastest: {_speed(best)}"
+    youngest = best.scenario == "camera"
+    text = f"{label(best, report)} {'gives the youngest results' if youngest else 'is fastest'}: {_speed(best)}"
     others = [row for row in ranking(report.measurements) if may_win(row) and row is not best]
     if others:
         text += f", {_lead(best, others[0], report)}"
@@ -83,6 +84,9 @@ def _speed(row: Measurement) -> str:
         return f"{row.server['rate_per_s']:.4g} queries per second with 99 % answered within {bound:g} ms"
     if row.scenario == "offline":
         return f"{numbers.fps:.4g} samples per second"
+    if row.scenario == "camera":
+        latency = numbers.latency
+        return f"{latency.p50_ms:.3g} ms old at the median (p95 {latency.p95_ms:.3g} ms), {numbers.fps:.3g} a second"
     query = f" for a query of {row.samples_per_query}" if row.samples_per_query > 1 else ""
     return f"{numbers.latency.p50_ms:.3g} ms median{query} (p90 {numbers.latency.p90_ms:.3g} ms)"
 
@@ -95,6 +99,8 @@ def _lead(best: Measurement, second: Measurement, report: Report) -> str:
     assert theirs is not None
     alone = min(len(best.repeats), len(second.repeats)) < 2
     doubt = ", as far as a single repeat can tell" if alone else ""
+    if best.scenario == "camera":
+        return f"{label(second, report)} comes next ({_speed(second)}){doubt}"
     return f"{theirs / ours:.3g} times as fast as {label(second, report)} ({_speed(second)}){doubt}"
 
 

@@ -46,6 +46,10 @@ class Job:
     options: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     images: tuple[Path, ...] = ()
+    source: str = ""
+    """Scenario camera: where the frames come from, as ``piaccel.sources.make`` takes it."""
+    policy: str = "latest"
+    deadline_s: float | None = None
     seed: int = 0
     bound_ns: int | None = None
     """Scenario server: the latency bound."""
@@ -84,12 +88,12 @@ def measure(job: Job) -> Iterator[str | Done]:
     """
     yield "loading"
     with ExitStack() as stack:
-        model, load_ns, first_ns = _open(job, stack)
+        model, load_ns, first_ns = opened(job, stack)
         if isinstance(model.session, CameraSession):
             yield "watching the camera"
             yield _watched(job, model, load_ns)
             return
-        pictures = _pictures(job)
+        pictures = pictures_of(job)
         inputs = [_feeds(model, picture) for picture in pictures]
         first_ns = first_ns or _timed(model.session.run, inputs[0])
         yield "warming up"
@@ -117,7 +121,7 @@ def measure(job: Job) -> Iterator[str | Done]:
             guesses=tuple(model.guesses),
             task=model.task.family,
         )
-        yield replace(measured, answers=_answers(model, pictures) if job.answer else [])
+        yield replace(measured, answers=answers_of(model, pictures) if job.answer else [])
 
 
 def _watched(job: Job, model: models.Model, load_ns: int) -> Done:
@@ -136,7 +140,7 @@ def _watched(job: Job, model: models.Model, load_ns: int) -> Done:
         latency_ns=samples.latency_ns,
         duration_ns=samples.duration_ns,
         started_ns=samples.started_ns,
-        cpu_ns=_share(after.own_ns - before.own_ns, samples.duration_ns, after.at_ns - before.at_ns),
+        cpu_ns=share_of(after.own_ns - before.own_ns, samples.duration_ns, after.at_ns - before.at_ns),
         other_load=after.other_load(before),
         rss_peak_bytes=rss_peak_bytes(),
     )
@@ -146,8 +150,8 @@ def _watched(job: Job, model: models.Model, load_ns: int) -> Done:
 def answer(job: Job) -> list[Answer]:
     """Run the network once on each picture, without measuring: what the reference is asked for."""
     with ExitStack() as stack:
-        model, _, _ = _open(job, stack)
-        return _answers(model, _pictures(job))
+        model, _, _ = opened(job, stack)
+        return answers_of(model, pictures_of(job))
 
 
 class _FirstRun(Session):
@@ -165,7 +169,7 @@ class _FirstRun(Session):
         return outputs
 
 
-def _open(job: Job, stack: ExitStack) -> tuple[models.Model, int, int]:
+def opened(job: Job, stack: ExitStack) -> tuple[models.Model, int, int]:
     """Return the model, the time to load it (importing the runtime included), and that of its first run, 0 if none."""
     overrides = models.Overrides(**job.overrides)
     begin = time.perf_counter_ns()
@@ -183,7 +187,8 @@ def _session(job: Job, overrides: models.Overrides) -> Session:
     )
 
 
-def _pictures(job: Job) -> list[Picture]:
+def pictures_of(job: Job) -> list[Picture]:
+    """What the answers are compared on."""
     return [images.read_image(path) for path in job.images] if job.images else synthetic(job.seed)
 
 
@@ -192,7 +197,7 @@ def _feeds(model: models.Model, picture: Picture) -> dict[str, Array]:
     return {name: array.copy() for name, array in feeds.items()}  # the model's own buffer is used again
 
 
-def _answers(model: models.Model, pictures: Sequence[Picture]) -> list[Answer]:
+def answers_of(model: models.Model, pictures: Sequence[Picture]) -> list[Answer]:
     def one(picture: Picture) -> Answer:
         feeds, geometry = model.preprocess(picture)
         outputs = model.infer(feeds)
@@ -242,7 +247,7 @@ def _measured(
         latency_ns=samples.latency_ns,
         duration_ns=samples.duration_ns,
         started_ns=samples.started_ns,
-        cpu_ns=_share(after.own_ns - before.own_ns, samples.duration_ns, after.at_ns - before.at_ns),
+        cpu_ns=share_of(after.own_ns - before.own_ns, samples.duration_ns, after.at_ns - before.at_ns),
         other_load=after.other_load(before),
         server=server,
     )
@@ -256,7 +261,7 @@ def _readings(session: Session) -> str:
     return ", ".join(f"{sensor.name} {value:.1f} {sensor.unit}" for sensor, value in read if value is not None)
 
 
-def _share(cpu_ns: int, part_ns: int, whole_ns: int) -> int:
+def share_of(cpu_ns: int, part_ns: int, whole_ns: int) -> int:
     """CPU time was read around all attempts of a server search; report it for the one that is kept."""
     return round(cpu_ns * min(1.0, part_ns / max(whole_ns, 1)))
 
@@ -308,7 +313,8 @@ def _batched(session: Session, inputs: list[dict[str, Array]]) -> tuple[list[Any
 
 def _end_to_end(model: models.Model, paths: Sequence[Path], limits: Limits) -> dict[str, list[int]]:
     """Time each stage from the file to the result, picture by picture in turn."""
-    stages: dict[str, list[int]] = {name: [] for name in STAGES}
+    names = STAGES[1:]
+    stages: dict[str, list[int]] = {name: [] for name in names}
     clock = time.perf_counter_ns
     with _undisturbed():
         start = clock()
@@ -326,7 +332,7 @@ def _end_to_end(model: models.Model, paths: Sequence[Path], limits: Limits) -> d
             end = clock()
             count += 1
             for name, taken in zip(
-                STAGES, (decoded - begin, prepared - decoded, inferred - prepared, end - inferred), strict=True
+                names, (decoded - begin, prepared - decoded, inferred - prepared, end - inferred), strict=True
             ):
                 stages[name].append(taken)
             passed = end - start

@@ -46,6 +46,12 @@ class Settings:
     images: tuple[Path, ...] = ()
     latency_bound_ms: float | None = None
     """Scenario server only, and needed there."""
+    source: str = ""
+    """Scenario camera only, and needed there."""
+    policy: str = "latest"
+    deadline_s: float | None = None
+    measure: str = "piaccel.bench.measure:measure"
+    """What runs in the child, as "module:function"."""
     min_queries: int = MIN_QUERIES
     seed: int = 0
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -62,6 +68,11 @@ class Settings:
             raise OptionError("the scenario server needs a latency bound", hint="give it in ms: --latency-bound 50")
         if self.scenario != "server" and self.latency_bound_ms is not None:
             raise OptionError(f"a latency bound is for the scenario server, not for {self.scenario}")
+        if (self.scenario == "camera") != bool(self.source):
+            raise OptionError(
+                "the scenario camera needs a source" if not self.source else f"a source is not for {self.scenario}",
+                hint="piaccel bench MODEL --scenario camera --source usb:0",
+            )
         if self.latency_bound_ms is not None and not 0 < self.latency_bound_ms < float("inf"):
             raise OptionError(f"a latency bound of {self.latency_bound_ms:g} ms cannot be met")
 
@@ -73,11 +84,19 @@ class Settings:
     @property
     def inputs(self) -> str:
         """What the networks are fed, in words."""
+        if self.source:
+            return f"frames of {self.source}, policy {self.policy}"
         if len(self.images) > 3:
             return f"{len(self.images)} pictures, {self.images[0].name} to {self.images[-1].name}"
         if self.images:
             return ", ".join(path.name for path in self.images)
         return f"{COUNT} made-up pictures of {SIZE[1]}x{SIZE[0]}, seed {self.seed}"
+
+    def _camera(self) -> dict[str, Any]:
+        if self.scenario != "camera":
+            return {}
+        deadline_ms = None if self.deadline_s is None else self.deadline_s * 1e3
+        return {"source": self.source, "policy": self.policy, "deadline_ms": deadline_ms}
 
     def conditions(self) -> dict[str, Any]:
         changing = {
@@ -95,6 +114,7 @@ class Settings:
             "inputs": self.inputs,
             "seed": self.seed,
             "latency_bound_ms": self.latency_bound_ms,
+            **self._camera(),
             **({"overrides": changing} if changing else {}),
         }
 
@@ -209,7 +229,7 @@ class Sitting:
         timeout = load_s + 2 * limits.max_duration_ns / 1e9
         try:
             with isolation.Worker() as worker:
-                for said in worker.stream("piaccel.bench.measure:measure", job, timeout=timeout):
+                for said in worker.stream(self.settings.measure, job, timeout=timeout):
                     if isinstance(said, str):
                         yield said
                     else:
@@ -239,6 +259,9 @@ class Sitting:
             options=candidate.options,
             overrides=self.settings.overrides,
             images=self.settings.images,
+            source=self.settings.source,
+            policy=self.settings.policy,
+            deadline_s=self.settings.deadline_s,
             seed=self.settings.seed,
             bound_ns=None if bound is None else round(bound * 1e6),
         )
@@ -292,6 +315,10 @@ def benchmark(
     duration_s: float = 3.0,
     repeats: int = 3,
     latency_bound_ms: float | None = None,
+    source: str = "",
+    policy: str = "latest",
+    deadline_s: float | None = None,
+    measure: str = Settings.measure,
     seed: int = 0,
     options: Iterable[str] = (),
     root: str | os.PathLike[str] = "/",
@@ -313,6 +340,10 @@ def benchmark(
         repeats=repeats,
         images=tuple(find_images(images)),
         latency_bound_ms=latency_bound_ms,
+        source=source,
+        policy=policy,
+        deadline_s=deadline_s,
+        measure=measure,
         seed=seed,
         overrides=overrides,
     )

@@ -1,5 +1,7 @@
 """When queries are sent and when it is enough: the four scenarios of MLPerf LoadGen, with its names and metrics.
 
+A fifth, "camera", is not LoadGen's: a source and a pipeline (``piaccel.pipeline.camera_scenario``).
+
 The rules are those of the MLPerf inference rules ("Scenarios") and LoadGen's ``test_settings.h``: a run goes on until
 both a minimum duration and a minimum number of queries are reached, and ends early only at a maximum duration. What
 differs, because a board is measured here in minutes and not in hours: LoadGen wants 600 s and, for p99, 270,336
@@ -26,7 +28,13 @@ from piaccel.bench.statistics import percentile
 MIN_QUERIES = 64
 """LoadGen's smallest count for a p90 (MLPerf inference rules, early stopping, single-stream)."""
 
-SAMPLES_PER_QUERY: dict[Scenario, int] = {"single-stream": 1, "multi-stream": 8, "offline": 1, "server": 1}
+SAMPLES_PER_QUERY: dict[Scenario, int] = {
+    "single-stream": 1,
+    "multi-stream": 8,
+    "offline": 1,
+    "server": 1,
+    "camera": 1,
+}
 """MLPerf inference rules: a multi-stream query has 8 samples. Offline queries grow where the batch is free."""
 
 METRIC: dict[Scenario, str] = {
@@ -34,6 +42,7 @@ METRIC: dict[Scenario, str] = {
     "multi-stream": "99th percentile of the latency of a query of 8",
     "offline": "samples per second",
     "server": "queries per second whose 99th percentile meets the latency bound",
+    "camera": "median age of a result, from the frame's exposure",
 }
 
 SERVER_PERCENT = 99

@@ -36,6 +36,7 @@ COMPARED: dict[Scenario, str] = {
     "multi-stream": "medians",
     "offline": "times per sample",
     "server": "times between queries",
+    "camera": "ages",
 }
 
 Samples = Sequence[int] | Sequence[float] | NDArray[np.float64]
@@ -79,7 +80,7 @@ class Summary:
     fps: float
     """Samples per second of the measured part's wall time; a server's includes the time it waits for queries."""
     stages: dict[str, Distribution]
-    """With a picture: ``decode``, ``preprocess``, ``inference``, ``postprocess``, as far as measured."""
+    """With a picture or a camera: those of ``STAGES`` that were measured."""
     end_to_end: Distribution | None
     """With a picture: the sum of the stages, frame by frame."""
     end_to_end_fps: float | None

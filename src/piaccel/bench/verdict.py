@@ -57,6 +57,7 @@ def _reasons(measurement: Measurement, expected: Expected) -> Iterator[str]:
     load = max((repeat.other_load for repeat in repeats if repeat.other_load is not None), default=0.0)
     if load > TOLERANCE * expected.cores:
         yield f"other load: {load:.1f} of {expected.cores} cores busy with other work"
+    yield from _camera(measurement)
     yield from _too_little(measurement, expected)
     yield from _unstable(measurement)
 
@@ -101,12 +102,29 @@ def _too_little(measurement: Measurement, expected: Expected) -> Iterator[str]:
         yield f"too few queries: {fewest} in a repeat, {expected.min_queries} wanted"
 
 
+def _camera(measurement: Measurement) -> Iterator[str]:
+    """What went wrong with the source or the model while the ages were taken."""
+    seen = [repeat.camera for repeat in measurement.repeats if repeat.camera is not None]
+    for name, words in (
+        ("reconnects", "source lost: {} times"),
+        ("restamped", "impossible times: {} frames"),
+        ("failed", "model failed: on {} frames"),
+    ):
+        if count := sum(each.get(name, 0) for each in seen):
+            yield words.format(count)
+
+
 def _unstable(measurement: Measurement) -> Iterator[str]:
     if measurement.scenario == "server":  # its latencies are waiting times; the rates are what must be steady
         rates = [repeat.server["rate_per_s"] for repeat in measurement.repeats if repeat.server]
         known = [rate for rate in rates if rate is not None]
         if known and (len(known) < len(rates) or max(known) > (1 + TOLERANCE) * min(known)):
             yield f"unstable: {min(known):.1f} to {max(known):.1f} queries per second"
+        return
+    if measurement.scenario == "camera":  # an age depends on where in the camera's period a run happens to end
+        paces = [len(repeat.latency_ns) / repeat.duration_ns for repeat in measurement.repeats if repeat.duration_ns]
+        if paces and max(paces) > (1 + TOLERANCE) * min(paces):
+            yield f"unstable: {1e9 * min(paces):.1f} to {1e9 * max(paces):.1f} results per second"
         return
     numbers = summary(measurement)
     if numbers is None:

@@ -91,11 +91,12 @@ def _costs(report: Report, rows: Measured) -> Table:
 def _stages(report: Report, rows: Measured) -> Table:
     """With a picture, each stage from the file to the result: medians in ms."""
     table = _table(report)
-    for name in (*STAGES, "all", "p99", "FPS"):
+    there = [stage for stage in STAGES if any(numbers.stages.get(stage) for _, numbers in rows)]
+    for name in (*there, "all", "p99", "FPS"):
         table.add_column(name, justify="right", no_wrap=True)
     for row, numbers in rows:
         whole = numbers.end_to_end
-        cells = [*(_median(numbers.stages.get(stage)) for stage in STAGES), _median(whole)]
+        cells = [*(_median(numbers.stages.get(stage)) for stage in there), _median(whole)]
         table.add_row(
             *_identity(report, row), *cells, _ms(whole.p99_ms if whole else None), _count(numbers.end_to_end_fps)
         )

@@ -30,12 +30,19 @@ def bench(
         typer.Option(help="A picture, or a folder of them, to feed and to measure end to end with; repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     scenario: Annotated[
-        str, typer.Option(help="single-stream, multi-stream, offline or server (after MLPerf LoadGen).")
+        str, typer.Option(help="single-stream, multi-stream, offline, server (after MLPerf LoadGen), or camera.")
     ] = "single-stream",
     duration: Annotated[float, typer.Option(metavar="S", help="Seconds that each repeat measures at least.")] = 3.0,
     repeats: Annotated[int, typer.Option(min=1, help="Fresh processes for each row.")] = 3,
     latency_bound: Annotated[
         float | None, typer.Option(metavar="MS", help="Scenario server: 99 % must be answered within this.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--source", "-s", help="Scenario camera: picamera, usb:0, rtsp://..., synthetic:fps=30.")
+    ] = "",
+    policy: Annotated[str, typer.Option(help="Scenario camera: latest, fresh or every.")] = "latest",
+    deadline: Annotated[
+        str | None, typer.Option(help="Scenario camera: frames older than this are dropped, such as 80ms.")
     ] = None,
     option: options.BackendOptions = [],  # noqa: B006
     delegate: options.Delegate = None,
@@ -75,6 +82,7 @@ def bench(
             duration_s=duration,
             repeats=repeats,
             latency_bound_ms=latency_bound,
+            **_camera(scenario, source, policy, deadline),
             options=option,
             root=root,
             **given,
@@ -87,6 +95,26 @@ def bench(
         raise typer.Exit(130)
     if not any(row.repeats for row in report.measurements):
         raise typer.Exit(1)
+
+
+def _camera(scenario: str, source: str, policy: str, deadline: str | None) -> dict[str, Any]:
+    """What the scenario camera needs; its frames come through a pipeline."""
+    if scenario != "camera":
+        if source or deadline is not None or policy != "latest":
+            raise OptionError(f"--source, --policy and --deadline are for --scenario camera, not for {scenario}")
+        return {}
+    from piaccel import sources, specs
+    from piaccel.pipeline import policies
+    from piaccel.pipeline.camera_scenario import MEASURE
+
+    if not source:
+        raise OptionError(
+            "--scenario camera needs a source", hint="such as --source usb:0 or --source synthetic:fps=30"
+        )
+    sources.make(source)
+    policies.make(policy, lambda frame, cause: None)
+    deadline_s = None if deadline is None else specs.duration_s(deadline, "--deadline")
+    return {"source": source, "policy": policy, "deadline_s": deadline_s, "measure": MEASURE}
 
 
 def _check_targets(json: Path | None, html: Path | None) -> None:

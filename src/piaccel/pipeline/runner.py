@@ -204,6 +204,11 @@ class Pipeline:
         for service in self._services:
             service.stop()
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come: every stream has ended, or a part can never work."""
+        return self._fatal() is not None or all(stream.ended.is_set() for stream in self._streams)
+
     def snapshot(self) -> Snapshot:
         """Everything that is known now. Raises OptionError before ``start``."""
         if self._monitor is None:
