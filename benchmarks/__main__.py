@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import Row
 
-NAMES = ("session", "predict", "startup", "peers", "auto")
+NAMES = ("session", "predict", "startup", "pipeline", "peers", "auto")
 RESULTS = Path(__file__).parent / "results"
 
 
