@@ -63,7 +63,9 @@ class Outlet:
         self._patience_s = patience_s
         self._queue: deque[Event] = deque()
         self._unconfirmed: deque[Event] = deque()
-        self._dead_letters = DeadLetters(sink.chosen.dead_letter, self._bound) if sink.chosen.dead_letter else None
+        self._dead_letters = (
+            DeadLetters(sink.chosen.dead_letter, self._bound + 1000) if sink.chosen.dead_letter else None
+        )
         self._change = threading.Condition()
         self._stop_at: float | None = None
         self._state, self._error = "opening", ""
