@@ -1,4 +1,4 @@
-"""What the pipeline makes of a camera and a model: throughput, what it adds to a result's age, the age under a policy."""
+"""What the pipeline makes of a camera and a model: throughput, what it adds to a result's age, age under a policy."""
 
 from __future__ import annotations
 

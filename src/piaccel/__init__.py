@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from piaccel.images import read_image as read_image
     from piaccel.images import write_image as write_image
     from piaccel.models import Model as Model
+    from piaccel.pipeline.runner import Pipeline as Pipeline
 
 _HOMES = {
     "load": "piaccel.auto",
@@ -36,6 +37,7 @@ _HOMES = {
     "read_image": "piaccel.images",
     "write_image": "piaccel.images",
     "Model": "piaccel.models",
+    "Pipeline": "piaccel.pipeline.runner",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -53,6 +53,8 @@ class Summary:
     error: str = ""
     hint: str = ""
     hottest_c: float | None = None
+    distributions: Mapping[str, Mapping[str, list[tuple[int, int]]]] = field(default_factory=dict)
+    """By stream and stage ("age", "gap", "inference", ...): (duration in ns, count) of each bucket of the histogram."""
     schema: str = SCHEMA
 
 
@@ -230,6 +232,10 @@ class Pipeline:
             str(error or ""),
             error.hint if error else "",
             self._monitor.conditions.hottest_c,
+            {
+                stream.name: {name: each.buckets() for name, each in stream.meter.histograms().items()}
+                for stream in self._streams
+            },
         )
 
     def histograms(self) -> dict[tuple[str, str], Histogram]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,16 @@ def stream(name: str, given: Mapping[str, Any]) -> StreamSettings:
     """Build one stream's settings."""
     if "model" not in given:
         raise OptionError(f"stream {name} names no model", hint='such as model = "demo/bundle"')
+    if isinstance(then := given.get("then"), Mapping):
+        specs.options(ThenSettings, f"stream {name}: then", then)
+    for number, rung in enumerate(_list(given.get("ladder")), 1):
+        if isinstance(rung, Mapping):
+            specs.options(RungSettings, f"stream {name}: rung {number}", rung)
     return specs.options(StreamSettings, f"stream {name}", given)
+
+
+def _list(given: Any) -> Sequence[Any]:
+    return given if isinstance(given, list | tuple) else ()
 
 
 def _sinks(given: Any) -> dict[str, Given]:
