@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Literal, cast
 from piaccel import sinks
 from piaccel.errors import OptionError, UnavailableError
 from piaccel.sinks import Event, Rule
+from piaccel.sinks._haste import ask_for_realtime, hurry, relax
 from piaccel.sinks._pins import Line
 from piaccel.sinks._timeline import Timeline
 
@@ -156,7 +156,8 @@ class Gpio(sinks.Sink):
 
     def _run(self) -> None:
         """Keep the output at its level until ``close``, whatever happens; then leave it safe."""
-        self._realtime = _ask_for_realtime()
+        self._realtime = ask_for_realtime()
+        hurry()
         try:
             with self._change:
                 while not self._stopping:
@@ -167,6 +168,7 @@ class Gpio(sinks.Sink):
             self._error = f"the output failed: {error}"
         finally:
             self._make_safe()
+            relax()
 
     def _step(self, now_ns: int) -> None:
         if self._line is not None:
@@ -222,12 +224,3 @@ def _check(target: str, chosen: Options) -> None:
         raise OptionError("gpio: pulse must be longer than 0")
     if str(chosen.heartbeat) == target:
         raise OptionError(f"gpio: heartbeat and output are both pin {target}")
-
-
-def _ask_for_realtime() -> bool:
-    """Let this thread run before ordinary ones; True where the system permits it."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(10))
-    except (AttributeError, OSError):
-        return False
-    return True
