@@ -67,7 +67,8 @@ def options(kind: type[T], owner: str, given: Mapping[str, Any]) -> T:
 
     Raises OptionError naming the owner and the key, with the keys that exist as the hint.
     """
-    names = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    types = {each.name: str(each.type) for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    names = set(types)
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in names and f"{key}_s" in names:
@@ -77,6 +78,8 @@ def options(kind: type[T], owner: str, given: Mapping[str, Any]) -> T:
         elif key not in names:
             known = ", ".join(sorted(_written(name) for name in names))
             raise OptionError(f"{owner} has no option {key!r}", hint=f"the keys are {known}")
+        elif isinstance(value, str) and types[key].startswith("tuple"):  # 1280x720, or a|b
+            values[key] = value.split("|") if "str" in types[key] else value.split("x")
         else:
             values[key] = value
     return config.structure(kind, values, owner)

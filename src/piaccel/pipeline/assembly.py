@@ -56,8 +56,8 @@ class Assembly:
             for worker in range(settings.workers):
                 engine = self._engine(_Wanted.first(settings), worker, held)
                 second = None if settings.then is None else self._engine(_Wanted.then(settings.then), worker, held)
-                for _ in range(_AHEAD if stream.policy.ahead else 1):
-                    seat = Seat(engine, stream.mailbox.wake)
+                seat = Seat(engine, stream.mailbox.wake)
+                for _ in range(self._threads(settings, stream)):
                     places.append(Place(self._lane(settings, stream.name, engine, second, seat), seat))
         except BaseException:
             release(False)
@@ -78,6 +78,13 @@ class Assembly:
         engine = self._pool.acquire(f"{worker}: {wanted}", lambda: self._open(wanted))
         held.append(engine)
         return engine
+
+    def _threads(self, settings: StreamSettings, stream: Stream) -> int:
+        """How many threads share a worker's model. Where a frame takes several runs two frames would take turns, and
+        both be older for it; only throughput gains from that.
+        """
+        several_runs = settings.tiles is not None or settings.then is not None
+        return _AHEAD if stream.policy.name in ("every", "triggered") or (stream.policy.ahead and not several_runs) else 1
 
     def _open(self, wanted: _Wanted) -> Model:
         if wanted.model in self._models:
