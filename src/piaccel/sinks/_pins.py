@@ -68,7 +68,10 @@ def _factory() -> Any:
             Device.ensure_pin_factory()
         return Device.pin_factory or _board()
     except ImportError as error:
-        raise OptionError(f"gpio needs lgpio: {error}", hint="pip install 'piaccel[gpio]'") from error
+        raise OptionError(
+            f"gpio needs lgpio: {error}",
+            hint="sudo apt install python3-lgpio, in a virtual environment made with --system-site-packages",
+        ) from error
     except Exception as error:
         raise OptionError(
             f"gpio: this machine gives no access to GPIO pins: {error}",
