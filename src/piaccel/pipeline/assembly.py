@@ -84,7 +84,9 @@ class Assembly:
         both be older for it; only throughput gains from that.
         """
         several_runs = settings.tiles is not None or settings.then is not None
-        return _AHEAD if stream.policy.name in ("every", "triggered") or (stream.policy.ahead and not several_runs) else 1
+        return (
+            _AHEAD if stream.policy.name in ("every", "triggered") or (stream.policy.ahead and not several_runs) else 1
+        )
 
     def _open(self, wanted: _Wanted) -> Model:
         if wanted.model in self._models:

@@ -38,7 +38,7 @@ def measure(job: Job) -> Iterator[str | Done]:
         task, guesses = model.task.family, tuple(model.guesses)
         yield "opening the source"
         kept = _Kept(WARM_UP)
-        given = {"deadline": f"{job.deadline_s * 1e3:g}ms"} if job.deadline_s is not None else {}
+        given: dict[str, Any] = {} if job.deadline_s is None else {"deadline_s": job.deadline_s}
         pipeline = stack.enter_context(
             Pipeline(job.source, model, sinks=[kept], sensors=_NoSensors(), policy=job.policy, **given)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from piaccel import backends
@@ -24,8 +24,10 @@ class _Entry:
 class Pool:
     """Opens a model once for each key, and knows whose turn it is on the cores and on each accelerator."""
 
-    def __init__(self, cores: int) -> None:
+    def __init__(self, cores: int, borrowed: Collection[Model] = ()) -> None:
         self._cores = cores
+        self._borrowed = borrowed
+        """Models that are somebody else's to close."""
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._gates: dict[str, Gate] = {}
@@ -51,6 +53,8 @@ class Pool:
             if entry.users and not broken:
                 return
             del self._entries[key]
+        if engine.model in self._borrowed:
+            return
         try:
             with engine.turn("closing"):
                 engine.model.close()

@@ -97,7 +97,9 @@ class Pipeline:
         self._given_source = source if isinstance(source, Source) else None
         self._identify = _identifiers(settings.name)
         cores = usable_cores()
-        self._assembly = Assembly(Pool(cores), root=root, cores=cores, models=models, progress=progress)
+        self._assembly = Assembly(
+            Pool(cores, list(models.values())), root=root, cores=cores, models=models, progress=progress
+        )
         for each in settings.streams.values():
             if each.model not in models:
                 check_model(each.model)
@@ -131,6 +133,7 @@ class Pipeline:
                 self._streams.append(self._stream(name, settings, frames))
             for stream in self._streams:
                 stream.open()
+                self._check_track(stream)
             for outlet in self._outlets:
                 outlet.start()
             cameras = list(self._cameras.values())
@@ -310,11 +313,20 @@ class Pipeline:
         return self._cameras[key]
 
     def _tracker(self, settings: StreamSettings) -> Any:
-        if not settings.track:
+        if settings.track is False:
             return None
-        from piaccel.pipeline.track import Tracker
+        from piaccel.pipeline.track import Options, Tracker
 
-        return Tracker().update
+        given = {} if settings.track is True else settings.track
+        return Tracker(specs.options(Options, "track", given)).update
+
+    def _check_track(self, stream: Stream) -> None:
+        """Only boxes can be followed."""
+        if self.settings.streams[stream.name].track is not False:
+            from piaccel.pipeline.track import Tracker
+
+            if stream.kind not in Tracker.kinds:
+                raise OptionError(f"{stream.name}: results of kind {stream.kind} cannot be tracked, only detections")
 
     def _named_outlets(self) -> list[Outlet]:
         return [Outlet(sinks.make(given), name) for name, given in self.settings.sinks.items()]
@@ -344,7 +356,7 @@ class Pipeline:
 
     def _fatal(self) -> PiaccelError | None:
         """What no trying again will mend: a source, a stream or a sink that gave up."""
-        parts = [*self._cameras.values(), *self._streams, *self._outlets]
+        parts: list[Camera | Stream | Outlet] = [*self._cameras.values(), *self._streams, *self._outlets]
         return next((part.fatal for part in parts if part.fatal is not None), None)
 
     def _enough(self, frames: int) -> bool:

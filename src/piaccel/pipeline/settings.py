@@ -82,7 +82,8 @@ class StreamSettings:
     whole_frame: bool = False
     """With tiles: look at the whole frame as well."""
     then: ThenSettings | None = None
-    track: bool = False
+    track: bool | dict[str, Any] = False
+    """Follow detections from frame to frame; a table sets the tracker's options."""
     trigger: Given | None = None
     ladder: tuple[RungSettings, ...] = ()
     sinks: tuple[str, ...] | None = None

@@ -25,8 +25,8 @@ PATIENCE_S = (0.5, 30.0)
 _log = logging.getLogger("piaccel")
 
 Publish = Callable[[Event], None]
-Follow = Callable[[Result, int | None], Result]
-"""Looks at results in the order of their frames, with the time of exposure: a tracker."""
+Follow = Callable[[Result, int | None, tuple[int, int] | None], Result]
+"""Looks at results in the order of their frames, with the time of exposure and (height, width): a tracker."""
 
 
 class Stream:
@@ -126,6 +126,12 @@ class Stream:
         rate = self._rates.get(rung)
         self.mailbox.gap_ns = round(1e9 / rate) if rate else 0
         self.mailbox.wake()
+
+    @property
+    def kind(self) -> str:
+        """The kind of its results."""
+        assert self._brain is not None
+        return self._brain.places[0].lane.kind
 
     def numbers(self) -> StreamNumbers:
         counts, dropped, waiting = self.mailbox.numbers()
@@ -269,11 +275,16 @@ class Stream:
 
     def _emit(self, event: Event) -> None:
         if self._follow is not None and event.result is not None:
-            event = replace(event, result=self._follow(event.result, event.exposed_ns))  # type: ignore[arg-type]
+            event = self._followed(event)
         if isinstance(self.policy, Paced):
             self._latest = event
         else:
             self._out(replace(event, published_ns=self._clock()))
+
+    def _followed(self, event: Event) -> Event:
+        assert self._follow is not None
+        size = None if event.image is None else (event.image.shape[0], event.image.shape[1])
+        return replace(event, result=self._follow(event.result, event.exposed_ns, size))  # type: ignore[arg-type]
 
     def _out(self, event: Event) -> None:
         self.meter.add(event)

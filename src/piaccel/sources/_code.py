@@ -1,74 +1,93 @@
-"""A frame's index and time of exposure written into its pixels, so that a result proves which frame it is of.
+"""A frame's index and time written into its pixels, so that the pixels prove which frame was answered.
 
-Two equal rows of black and white blocks, one along the top of the frame and one along the bottom: 32 bits of index,
-64 bits of time, 16 bits of checksum (CRC-16/CCITT). The blocks survive JPEG and video. Where the two rows differ, the
-frame was torn: its halves are of two exposures.
+A strip of 3 x 40 black and white cells at the top of the frame and the same strip at the bottom: 32 bits of index, 64
+of time, 24 of checksum. The cells are fractions of the frame (1/40 of its width, 1/48 of its height): they survive JPEG,
+video and resizing. A frame made of two shows two codes.
 """
 
 from __future__ import annotations
 
-import binascii
+import struct
+import zlib
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BITS = 32 + 64 + 16
-_MASK = (1 << 32) - 1
+_ROWS, _COLUMNS, _GRID_ROWS = 3, 40, 48
+_CONTRAST = 48
+SMALLEST = (96, 120)
+"""(height, width) in which a cell has 2 x 3 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What the pixels say."""
+    """What a frame's pixels say."""
 
     index: int
     exposed_ns: int
-    torn: bool = False
-    """Whether the bottom of the frame says something else, or nothing that can be read."""
+    torn: bool | None
+    """True where top and bottom are of different frames; None where only one of them could be read."""
 
 
-class Writer:
-    """Writes codes into frames of one width; nothing is allocated for a frame."""
+def write_code(image: NDArray[np.uint8], index: int, exposed_ns: int) -> None:
+    """Write the code over the top and the bottom 1/16 of a C-contiguous uint8 (H, W, 3) image of ``SMALLEST`` or more.
 
-    def __init__(self, width: int) -> None:
-        if width < _BITS:
-            raise ValueError(f"a frame of width {width} has no room for {_BITS} blocks")
-        self._block = width // _BITS
-        self.height = max(4, self._block)
-        """Rows that a code takes at the top, and again at the bottom."""
-        self._row = np.zeros((self._block * _BITS, 3), np.uint8)
-        self._bits = np.zeros(_BITS, np.uint8)
-
-    def write(self, image: NDArray[np.uint8], index: int, exposed_ns: int) -> None:
-        """Write both rows into a uint8 (H, W, 3) image."""
-        payload = (index & _MASK).to_bytes(4, "big") + exposed_ns.to_bytes(8, "big", signed=True)
-        whole = payload + binascii.crc_hqx(payload, 0xFFFF).to_bytes(2, "big")
-        self._bits[:] = np.unpackbits(np.frombuffer(whole, np.uint8))
-        self._row.reshape(_BITS, -1)[:] = (self._bits * 255)[:, np.newaxis]
-        width = len(self._row)
-        image[: self.height, :width] = self._row
-        image[-self.height :, :width] = self._row
+    ``index`` counts modulo 2**32; ``exposed_ns`` must not be negative.
+    """
+    height, width = image.shape[:2]
+    lines = (_bits(index, exposed_ns) * np.uint8(255)).take(_column_of(width), axis=1)
+    flat = image.reshape(height, width * 3)
+    for first in (0, _GRID_ROWS - _ROWS):
+        for row in range(_ROWS):
+            flat[_edge(first + row, height) : _edge(first + row + 1, height)] = lines[row]
 
 
 def read_code(image: NDArray[np.uint8]) -> Code | None:
-    """Return what the pixels of a uint8 (H, W, 3) image say; None where they hold no code (any more)."""
-    height, width = image.shape[:2]
-    if width < _BITS:
-        return None
-    block = width // _BITS
-    rows = max(4, block)
-    if height < 2 * rows:
-        return None
-    top = _decode(image[:rows, : block * _BITS], block)
-    bottom = _decode(image[-rows:, : block * _BITS], block)
+    """Return what is written into a uint8 (H, W, 3) image of any size, or None where there is nothing to be read."""
+    top, bottom = _read(image, 0), _read(image, _GRID_ROWS - _ROWS)
     found = top or bottom
-    return None if found is None else Code(*found, torn=top != bottom)
-
-
-def _decode(strip: NDArray[np.uint8], block: int) -> tuple[int, int] | None:
-    inner = strip[1:-1].mean(axis=(0, 2)) if len(strip) > 2 else strip.mean(axis=(0, 2))
-    bits = inner.reshape(_BITS, block).mean(axis=1) > 127
-    whole = np.packbits(bits).tobytes()
-    if binascii.crc_hqx(whole[:12], 0xFFFF).to_bytes(2, "big") != whole[12:]:
+    if found is None:
         return None
-    return int.from_bytes(whole[:4], "big"), int.from_bytes(whole[4:12], "big", signed=True)
+    return Code(*found, torn=None if top is None or bottom is None else top != bottom)
+
+
+def _bits(index: int, exposed_ns: int) -> NDArray[np.uint8]:
+    data = struct.pack(">IQ", index & 0xFFFFFFFF, exposed_ns)
+    checked = data + (zlib.crc32(data) & 0xFFFFFF).to_bytes(3, "big")
+    return np.unpackbits(np.frombuffer(checked, np.uint8)).reshape(_ROWS, _COLUMNS)
+
+
+def _edge(row: int, height: int) -> int:
+    return round(row * height / _GRID_ROWS)
+
+
+@cache
+def _column_of(width: int) -> NDArray[np.intp]:
+    """The column of cells that each byte of a line belongs to."""
+    return np.repeat((2 * np.arange(width) + 1) * _COLUMNS // (2 * width), 3)
+
+
+def _read(image: NDArray[np.uint8], first: int) -> tuple[int, int] | None:
+    height, width = image.shape[:2]
+    if height < _GRID_ROWS or width < _COLUMNS:
+        return None
+    starts, stops = (((np.arange(_COLUMNS) + part) * width / _COLUMNS).round().astype(int) for part in (0.3, 0.7))
+    stops = np.maximum(stops, starts + 1)
+    cells = np.empty((_ROWS, _COLUMNS))
+    for row in range(_ROWS):
+        start = round((first + row + 0.3) * height / _GRID_ROWS)
+        stop = max(start + 1, round((first + row + 0.7) * height / _GRID_ROWS))
+        line = image[start:stop, :, 1].mean(axis=0)
+        sums = np.concatenate(([0.0], np.cumsum(line)))
+        cells[row] = (sums[stops] - sums[starts]) / (stops - starts)
+    dark, bright = cells.min(), cells.max()
+    if bright - dark < _CONTRAST:
+        return None
+    bits = cells > (dark + bright) / 2
+    data = np.packbits(bits.astype(np.uint8)).tobytes()
+    index, exposed_ns = struct.unpack(">IQ", data[:12])
+    if (zlib.crc32(data[:12]) & 0xFFFFFF).to_bytes(3, "big") != data[12:]:
+        return None
+    return index, exposed_ns
