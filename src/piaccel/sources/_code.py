@@ -1,8 +1,8 @@
 """A frame's index and time written into its pixels, so that the pixels prove which frame was answered.
 
 A strip of 3 x 40 black and white cells at the top of the frame and the same strip at the bottom: 32 bits of index, 64
-of time, 24 of checksum. The cells are fractions of the frame (1/40 of its width, 1/48 of its height): they survive JPEG,
-video and resizing. A frame made of two shows two codes.
+of time, 24 of checksum. The cells are fractions of the frame (1/40 of its width, 1/48 of its height): they survive
+JPEG, video and resizing. A frame made of two shows two codes.
 """
 
 from __future__ import annotations
