@@ -146,8 +146,8 @@ class Gpio(sinks.Sink):
                 "waiting": line.waiting,
                 "watchdog_trips": line.watchdog_trips,
                 "max_lateness_ms": line.max_lateness_ns / 1e6,
-                "alive": line.alive,
-                "realtime": self._realtime,
+                "alive": int(line.alive),
+                "realtime": int(self._realtime),
             }
 
     def _check_alive(self) -> None:

@@ -103,7 +103,7 @@ class Modbus(sinks.Sink):
     def facts(self) -> Mapping[str, float]:
         link = self._link
         return {
-            "plc_silent": self._plc_silent,
+            "plc_silent": int(self._plc_silent),
             "plc_silences": self._plc_silences,
             "other_streams": self._others,
             **(link.facts() if link is not None else {}),
