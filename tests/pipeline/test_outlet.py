@@ -224,6 +224,7 @@ def test_a_sink_that_ends_by_a_bug_of_its_own_is_broken_and_not_silent(started: 
     sink.ticking = [ZeroDivisionError("division by zero")]
     outlet = started(sink)
     until(lambda: outlet.numbers().state == "broken", "it is broken")
+    outlet.stop()
     assert "ZeroDivisionError: division by zero" in str(outlet.fatal)
     assert sink.closed == 1
 
