@@ -184,6 +184,27 @@ def test_a_pin_that_fails_leaves_the_output_safe_and_is_opened_again(board: Any)
     assert outlet.numbers().facts["alive"] == 1
 
 
+def test_an_orderly_end_still_rejects_the_parts_that_are_on_the_belt(board: Any) -> None:
+    outlet = Outlet(sinks.make("gpio:17,reject=crack,delay=300ms,tolerance=5s,pulse=20ms"))
+    outlet.start()
+    until(lambda: outlet.numbers().state == "open")
+    outlet.offer(event(exposed_ns=time.monotonic_ns()))
+    outlet.stop(drain_s=20)
+    assert history(board.pin(17)) == [False, True, False]
+    assert outlet.numbers().given_up == {}
+
+
+def test_pulses_for_which_no_time_is_left_are_counted(board: Any) -> None:
+    outlet = Outlet(sinks.make("gpio:17,reject=crack,delay=1h"))
+    outlet.start()
+    until(lambda: outlet.numbers().state == "open")
+    outlet.offer(event())
+    until(lambda: outlet.numbers().sent == 1)
+    outlet.stop(drain_s=0)
+    assert outlet.numbers().given_up == {"not confirmed": 1}
+    assert history(board.pin(17)) == [False]
+
+
 def test_after_close_nothing_fires_and_a_delivery_says_so(board: Any, opened: Any) -> None:
     sink = opened("gpio:17,reject=crack,delay=200ms,tolerance=5s")
     sink.deliver(event())

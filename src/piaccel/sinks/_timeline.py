@@ -38,6 +38,11 @@ class Timeline:
     def waiting(self) -> int:
         return len(self._due)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a pulse lasts or waits."""
+        return bool(self._due) or self._until_ns is not None
+
     def clear(self) -> None:
         """Forget the pulses that wait, and that anybody judged; the counters stay."""
         self._due.clear()

@@ -110,7 +110,7 @@ class Gpio(sinks.Sink):
                 self._counts["held" if event.held else "unjudged"] += 1
             if rejected or (fail_closed and event.late):
                 self._schedule(event, now_ns)
-            self._change.notify()
+            self._change.notify_all()
 
     def _schedule(self, event: Event, now_ns: int) -> None:
         delay_s = self._chosen.delay_s
@@ -126,6 +126,12 @@ class Gpio(sinks.Sink):
     def tick(self) -> None:
         with self._change:
             self._check_alive()
+
+    def flush(self, timeout_s: float) -> int:
+        """Let the pulses that wait be given: their parts are on the belt. Returns how many were not."""
+        with self._change:
+            self._change.wait_for(lambda: not self._timeline.busy or self._stopping or self._error, timeout_s)
+            return self._timeline.waiting
 
     def close(self) -> None:
         atexit.unregister(self._end)
@@ -177,20 +183,22 @@ class Gpio(sinks.Sink):
             self._pulse = not self._pulse
             self._heart.set(self._pulse)
         self._beat = False
+        self._change.notify_all()
 
     def _rest(self) -> None:
         """End the thread, leave the output at its safe level and let go of the pins."""
         with self._change:
             self._stopping = True
-            self._change.notify()
-        if self._thread is not None:
-            self._thread.join(2)
+            self._change.notify_all()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(2)
             self._make_safe()
-        self._thread = None
-        for line in (self._line, self._heart):
+        lines = (self._line, self._heart)
+        self._line = self._heart = None
+        for line in lines:
             if line is not None:
                 line.release()
-        self._line = self._heart = None
 
     def _make_safe(self) -> None:
         for line, level in ((self._line, self._safe), (self._heart, False)):
