@@ -15,7 +15,7 @@ OUT     ?= out
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: $(READY) ## Make the virtual environment with all CPU runtimes and the tools for the tests
+setup: $(READY) ## Make the virtual environment with all CPU runtimes, all outputs and the tools for the tests
 
 $(READY): requirements/$(PROFILE).txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "piaccel needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=python3.11 ..."; exit 1; }
@@ -24,11 +24,12 @@ $(READY): requirements/$(PROFILE).txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY) ## Predict and benchmark the demo model on all runtimes; writes an HTML report
+demo: $(READY) ## Predict and benchmark the demo model on all runtimes, then run it on a camera's frames; writes a report
 	@mkdir -p $(OUT)
 	$(BIN)/piaccel predict demo/bundle demo/images --backend litert --top 1
 	$(BIN)/piaccel bench demo/bundle --backend all --threads 1 --image demo/images --duration 1 --repeats 3 --json $(OUT)/report.json --html $(OUT)/report.html
-	@echo "The report: $(CURDIR)/$(OUT)/report.html"
+	$(BIN)/piaccel run --source synthetic:demo/images,fps=30 --model demo/bundle --backend litert --sink jsonl:$(OUT)/results.jsonl --deadline 80ms --seconds 5
+	@echo "The report: $(CURDIR)/$(OUT)/report.html, the pipeline's results: $(OUT)/results.jsonl"
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
@@ -51,7 +52,7 @@ fuzz: $(READY) ## Open thousands of mutated files per format (long)
 benchmarks: $(READY) ## Measure piaccel's own cost against the bare runtimes and their tools (minutes)
 	$(BIN)/python -m benchmarks
 
-COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --extra runtimes --group dev pyproject.toml
+COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --extra runtimes --extra run --group dev pyproject.toml
 lock: $(READY) ## Resolve the lock files anew
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --universal -c requirements/default.in -o requirements/default.txt
