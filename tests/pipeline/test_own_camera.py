@@ -11,6 +11,7 @@ from piaccel.sinks import Event
 from piaccel.testing import imx500
 from tests.formats import rpks
 
+
 @pytest.fixture
 def fake() -> Iterator[None]:
     with imx500.fake():

@@ -121,7 +121,9 @@ def test_a_blocked_sink_slows_nothing_and_loses_nothing_silently(bundle: str) ->
             super().deliver(event)
 
     stuck, kept = Stuck(), Kept()
-    pipeline = Pipeline("synthetic:fps=0,frames=80,size=320x240", bundle, sinks=[stuck, kept], backend="litert", policy="every")
+    pipeline = Pipeline(
+        "synthetic:fps=0,frames=80,size=320x240", bundle, sinks=[stuck, kept], backend="litert", policy="every"
+    )
     pipeline.start()
     until(lambda: len(kept.events) == 80)
     released.set()
@@ -293,7 +295,9 @@ def test_a_sink_that_is_down_does_not_end_the_run_and_gets_everything_when_it_is
             super().deliver(event)
 
     down, kept = Down(), Kept()
-    pipeline = Pipeline("synthetic:fps=0,frames=50,size=320x240", bundle, sinks=[down, kept], backend="litert", policy="every")
+    pipeline = Pipeline(
+        "synthetic:fps=0,frames=50,size=320x240", bundle, sinks=[down, kept], backend="litert", policy="every"
+    )
     pipeline.start()
     until(lambda: len(kept.events) == 50)
     down.up = True
