@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -150,3 +151,42 @@ def certificates(folder: Path, *, name: str = "localhost", days: int = 30) -> tu
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     paths[2].write_bytes(server.private_bytes(pem, *plain))
     return paths
+
+
+class OldBroker:
+    """Stands before a broker and answers as one that knows MQTT 3.1.1 only: return code 1, and the line is cut."""
+
+    def __init__(self, port: int) -> None:
+        self._behind = port
+        self.versions: list[int] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # it was closed
+            while True:
+                near, _ = self._server.accept()
+                threading.Thread(target=self._talk, args=(near,), daemon=True).start()
+
+    def _talk(self, near: socket.socket) -> None:
+        first = near.recv(65536)
+        self.versions.append(first[first.index(b"MQTT") + 4])
+        if self.versions[-1] == 5:
+            near.sendall(b"\x20\x02\x00\x01")
+            near.close()
+            return
+        far = socket.create_connection(("127.0.0.1", self._behind))
+        far.sendall(first)
+        threading.Thread(target=self._relay, args=(far, near), daemon=True).start()
+        self._relay(near, far)
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # one side hung up
+            while data := source.recv(65536):
+                target.sendall(data)
+        for each in (source, target):
+            each.close()

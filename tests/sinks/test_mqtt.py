@@ -16,7 +16,8 @@ from piaccel import sinks
 from piaccel.errors import InputError, NotFoundError, OptionError, PiaccelError, UnavailableError
 from piaccel.pipeline.outlet import Outlet
 from piaccel.sinks import Sink, _discovery
-from tests.sinks.brokers import Broker, Subscriber, certificates, event, free_port, until
+from piaccel.sinks._mqtt_link import WINDOW
+from tests.sinks.brokers import Broker, OldBroker, Subscriber, certificates, event, free_port, until
 
 pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed")
 QUICK = (0.02, 0.1)
@@ -105,6 +106,8 @@ def test_nothing_is_lost_when_the_broker_is_killed_forgets_everything_and_refuse
     offering = threading.Thread(target=offer)
     offering.start()
     until(lambda: len(seen.messages) > 100, "the stream flows")
+    server.signal(signal.SIGSTOP)
+    until(lambda: outlet.numbers().facts["unconfirmed"] == WINDOW, "the window is full")
     server.kill()
     until(lambda: outlet.numbers().state == "failing", "the loss is noticed")
     before = [each["id"] for each in seen.results("l/line/result")]
@@ -170,7 +173,7 @@ def test_a_broker_that_hangs_for_ever_does_not_hang_the_end(broker: Start) -> No
     until(lambda: outlet.numbers().sent == 1, "it works")
     server.signal(signal.SIGSTOP)
     for number in range(1, 100):
-        outlet.offer(event(number))
+        outlet.offer(event(number, "x" * 1_000_000))  # more than the network's buffers take
     outlet.stop(0.3)
     assert not outlet._thread.is_alive()
     numbers = outlet.numbers()
@@ -313,6 +316,20 @@ def test_an_event_larger_than_the_broker_takes_costs_itself_alone(broker: Start)
     sink.deliver(event(1))
     assert sink.flush(20) == 0
     sink.close()
+
+
+def test_a_broker_that_knows_mqtt_3_only_is_spoken_to_in_mqtt_3(broker: Start, subscribe: Subscribe) -> None:
+    server = broker()
+    seen = subscribe(server.port)
+    old = OldBroker(server.port)
+    outlet = Outlet(sinks.make(f"mqtt://127.0.0.1:{old.port}/l"))
+    outlet.start()
+    outlet.offer(event(0))
+    until(lambda: outlet.numbers().sent == 1, "it is acknowledged")
+    outlet.stop()
+    old.close()
+    assert old.versions == [5, 4]
+    assert [each["id"] for each in seen.results("l/line/result")] == ["pi/boot/0"]
 
 
 def test_tls_with_an_authority_of_ones_own(broker: Start, tmp_path: Path) -> None:

@@ -114,9 +114,7 @@ class Webhook(Sink):
                 preload_content=False,
             )
             with contextlib.closing(answer):
-                text = answer.read(_MOST_OF_ANSWER, decode_content=False)
-                if not answer.read(1):  # the whole answer was read: the connection can be used again
-                    answer.release_conn()
+                text = answer.read(_MOST_OF_ANSWER, decode_content=False)  # if that is all, the connection is kept
         except ReadTimeoutError as error:
             raise UnavailableError(f"{self._where}: no answer within {self._options.read_timeout_s:g} s") from error
         except (HTTPError, OSError) as error:
