@@ -14,7 +14,8 @@ import pytest
 from piaccel import sinks
 from piaccel.errors import OptionError, UnavailableError
 from piaccel.pipeline.outlet import Outlet
-from tests.sinks.industrial import event, judged, until
+from tests.sinks.events import classified, event
+from tests.sinks.waiting import until
 
 gpiozero = pytest.importorskip("gpiozero", reason="gpiozero is not installed")
 mock = pytest.importorskip("gpiozero.pins.mock")
@@ -50,8 +51,8 @@ def history(pin: Any) -> list[bool]:
 def test_a_crack_pulses_the_pin_and_a_good_part_does_not(board: Any, opened: Any) -> None:
     sink = opened("gpio:17,reject=crack|hole,delay=60ms,pulse=10ms,tolerance=1s")
     pin = board.pin(17)
-    sink.deliver(event(1, result=judged("good")))
-    sink.deliver(event(2, result=judged("hole")))
+    sink.deliver(event(1, result=classified("good")))
+    sink.deliver(event(2, result=classified("hole")))
     until(lambda: history(pin) == [False, True, False])
     assert sink.facts()["fired"] == 1
 
@@ -103,10 +104,10 @@ def test_a_part_that_cannot_be_answered_for_passes_or_is_rejected_as_was_asked(
 
 def test_fail_closed_rejects_a_good_part_whose_deadline_was_missed(board: Any, opened: Any) -> None:
     closed = opened("gpio:17,reject=crack,delay=10s,tolerance=60s,fail_closed=true")
-    closed.deliver(event(result=judged("good"), deadline_ns=1))
+    closed.deliver(event(result=classified("good"), deadline_ns=1))
     assert closed.facts()["waiting"] == 1
     sink = opened("gpio:18,reject=crack,delay=10s,tolerance=60s")
-    sink.deliver(event(result=judged("good"), deadline_ns=1))
+    sink.deliver(event(result=classified("good"), deadline_ns=1))
     assert sink.facts()["waiting"] == 0
 
 
@@ -122,7 +123,7 @@ def test_the_output_is_at_its_safe_level_before_the_first_result_and_after_the_l
     sink = opened("gpio:17,reject=crack,delay=30ms,safe=on")
     pin = board.pin(17)
     assert pin.state
-    sink.deliver(event(result=judged("good")))
+    sink.deliver(event(result=classified("good")))
     until(lambda: not pin.state)
     sink.close()
     assert pin.state
@@ -133,14 +134,14 @@ def test_the_output_is_at_its_safe_level_before_the_first_result_and_after_the_l
 def test_the_watchdog_makes_the_output_safe_until_results_come_again(board: Any, opened: Any) -> None:
     sink = opened("gpio:17,reject=crack,delay=30ms,safe=on,watchdog=40ms")
     pin = board.pin(17)
-    sink.deliver(event(result=judged("good")))
+    sink.deliver(event(result=classified("good")))
     until(lambda: sink.facts()["watchdog_trips"] == 1)
     until(lambda: pin.state)
     claimed = [False, True]  # a mock pin is low before it is claimed
     assert history(pin) == [*claimed, False, True]
     sink.deliver(event(result=None, cause="expired"))
     assert sink.facts()["alive"] == 0, "an event that nobody judged is no sign of life"
-    sink.deliver(event(result=judged("good")))
+    sink.deliver(event(result=classified("good")))
     until(lambda: history(pin)[:5] == [*claimed, False, True, False])
 
 
@@ -148,7 +149,7 @@ def test_the_heartbeat_changes_with_each_new_result_and_with_nothing_else(board:
     sink = opened("gpio:17,reject=crack,delay=30ms,heartbeat=27")
     pin = board.pin(27)
     for beats in (1, 2, 3):
-        sink.deliver(event(result=judged("good")))
+        sink.deliver(event(result=classified("good")))
         until(partial(lambda beats: len(history(pin)) == 1 + beats, beats))
     sink.deliver(event(held=True))
     sink.deliver(event(result=None, cause="expired"))
@@ -297,13 +298,13 @@ END = """
 import os, signal, sys, threading, time
 os.environ["GPIOZERO_PIN_FACTORY"] = "mock"
 from piaccel import sinks
-from tests.sinks.industrial import event, judged
+from tests.sinks.events import classified, event
 import gpiozero
 
 sink = sinks.make("gpio:17,reject=crack,delay=0ms,tolerance=60s,pulse=60s,safe={safe}")
 sink.open()
 pin = gpiozero.Device.pin_factory.pin(17)
-sink.deliver(event(result=judged("good")))
+sink.deliver(event(result=classified("good")))
 sink.deliver(event())
 while sink.facts()["fired"] == 0 or not pin.state:
     time.sleep(0.001)

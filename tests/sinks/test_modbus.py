@@ -12,7 +12,8 @@ from piaccel.pipeline.outlet import Outlet
 from piaccel.sinks._condition import Fault
 from piaccel.sinks._eventloop import EventLoop
 from piaccel.sinks._registers import Registers
-from tests.sinks.industrial import event, free_port, judged, until
+from tests.sinks.events import classified, event
+from tests.sinks.waiting import free_port, until
 
 pytest.importorskip("pymodbus", reason="pymodbus is not installed")
 
@@ -85,11 +86,11 @@ def read(client: Any, address: int = 0, count: int = 16) -> list[int]:
 
 def test_a_plc_polls_the_newest_result(running: Any, client: Any) -> None:
     outlet = running()
-    outlet.offer(event(1, result=judged("good"), part=70_000))
+    outlet.offer(event(1, result=classified("good"), part=70_000))
     outlet.offer(event(2, part=70_001, deadline_ns=1))
     until(lambda: outlet.numbers().sent == 2)
     registers = read(client)
-    assert registers[1:8] == [2, 2, 900, 1, int(Fault.LATE), 30, 1]
+    assert registers[1:8] == [2, 1, 900, 1, int(Fault.LATE), 31, 1]
     assert registers[8:] == [0, 2, 0, 0, 0, 1, 1, 70_001 - 65536]
 
 
@@ -99,7 +100,7 @@ def test_input_registers_and_every_unit_id_give_the_same(running: Any, client: A
     until(lambda: outlet.numbers().sent == 1)
     client.connect()
     for unit in (0, 1, 255):
-        assert client.read_input_registers(1, count=3, device_id=unit).registers == [1, 2, 900]
+        assert client.read_input_registers(1, count=3, device_id=unit).registers == [1, 1, 900]
 
 
 def test_the_heartbeat_goes_on_without_events(running: Any, client: Any) -> None:
@@ -120,8 +121,8 @@ def test_every_answer_is_of_one_event_however_fast_they_come(running: Any, clien
     outlet = running(",queue=100000")
     client.connect()
     for number in range(1, 1500):
-        label = ("good", "hole", "crack")[number % 3]
-        outlet.offer(event(number, result=judged(label, 0.5 + number % 3 / 10), part=number))
+        label = ("good", "crack", "hole")[number % 3]
+        outlet.offer(event(number, result=classified(label, 0.5 + number % 3 / 10), part=number))
         if number % 10 == 0:
             registers = read(client)
             part = registers[15]
@@ -164,10 +165,10 @@ def test_a_plc_that_stands_still_is_seen(running: Any, client: Any) -> None:
 
 def test_streams_have_registers_of_their_own(running: Any, client: Any) -> None:
     outlet = running(",streams=left|right,address=200")
-    outlet.offer(event(1, stream="right", result=judged("hole")))
+    outlet.offer(event(1, stream="right", result=classified("hole")))
     outlet.offer(event(2, stream="elsewhere"))
     until(lambda: outlet.numbers().sent == 2)
-    assert read(client, 232)[1:3] == [1, 1]
+    assert read(client, 232)[1:3] == [1, 2]
     assert read(client, 200)[1:3] == [0, 65535]
     assert outlet.numbers().facts["other_streams"] == 1
 
@@ -203,7 +204,7 @@ def test_results_are_written_into_a_plc(running: Any, port: int) -> None:
         outlet.offer(event(1, part=5))
         until(lambda: outlet.numbers().sent == 1)
         registers = plc.registers()
-        assert registers[1:8] == [1, 2, 900, 1, 0, 30, 1]
+        assert registers[1:8] == [1, 1, 900, 1, 0, 31, 1]
         assert registers[14:] == [0, 5, 0]
         beat = registers[0]
         until(lambda: plc.registers()[0] > beat + 1)
@@ -223,8 +224,8 @@ def test_a_plc_that_was_killed_and_is_back_gets_the_next_results(running: Any, p
     plc = Plc(port)
     try:
         until(lambda: outlet.numbers().state == "open")
-        outlet.offer(event(3, result=judged("hole")))
-        until(lambda: plc.registers()[2] == 1)
+        outlet.offer(event(3, result=classified("hole")))
+        until(lambda: plc.registers()[2] == 2)
         numbers = outlet.numbers()
         assert numbers.sent + sum(numbers.given_up.values()) + numbers.queued == 3
         outlet.stop()
@@ -291,7 +292,7 @@ def test_numbers_that_are_not_known_are_not_zero() -> None:
 def test_a_held_result_is_shown_and_marked() -> None:
     made = registers()
     made.take(event(held=True), 0)
-    assert made.words(0)[2:6] == [2, 900, 1, Fault.HELD]
+    assert made.words(0)[2:6] == [1, 900, 1, Fault.HELD]
 
 
 def test_counters_go_on_past_sixteen_bits() -> None:
