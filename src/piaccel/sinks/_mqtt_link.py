@@ -68,7 +68,7 @@ class Link:
         if answer.is_failure:
             if name == "Unsupported protocol version":
                 raise UnsupportedVersion
-            if name in _REFUSED:
+            if name in _REFUSED:  # tried again: home-assistant/addons#2680, it refuses everybody until all of it is up
                 raise UnavailableError(
                     f"{self._where}: the broker refuses the user name or the password",
                     hint="give them as mqtt://USER@HOST and password_file=FILE or PIACCEL_MQTT_PASSWORD",
