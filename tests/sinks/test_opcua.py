@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,10 @@ import pytest
 from piaccel import sinks
 from piaccel.errors import NotFoundError, OptionError, UnavailableError
 from piaccel.pipeline.outlet import Outlet
+from piaccel.sinks import Event
 from piaccel.sinks._condition import Fault
 from piaccel.sinks._eventloop import EventLoop
-from tests.sinks.events import classified, event
+from tests.sinks.events import classified, event, unanswered
 from tests.sinks.waiting import free_port, until
 
 asyncua = pytest.importorskip("asyncua", reason="asyncua is not installed")
@@ -29,6 +29,7 @@ class Watcher:
     """A client that reads, and that writes down every change of what it subscribed to."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self.client = asyncua.Client(url, timeout=20)
         self.changes: list[tuple[str, Any]] = []
         self.loop = EventLoop("watcher")
@@ -78,6 +79,7 @@ def url() -> str:
 @pytest.fixture
 def running(url: str) -> Iterator[Any]:
     outlets: list[Outlet] = []
+    before = set(threading.enumerate())
 
     def run(options: str = "") -> Outlet:
         outlet = Outlet(sinks.make(f"opcua:{url}{options}"), patience_s=(0.01, 0.05))
@@ -89,7 +91,8 @@ def running(url: str) -> Iterator[Any]:
     yield run
     for outlet in outlets:
         outlet.stop()
-    assert not [thread for thread in threading.enumerate() if thread.name == "piaccel-opcua"]
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if thread.name == "piaccel-opcua"]
 
 
 @pytest.fixture
@@ -104,6 +107,25 @@ def watching(url: str) -> Iterator[Any]:
     yield watch
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def common() -> Iterator[tuple[Outlet, Watcher]]:
+    """A server and a client that tests share, as starting one takes long; each takes a stream of its own."""
+    url = f"opc.tcp://127.0.0.1:{free_port()}/piaccel"
+    outlet, client = Outlet(sinks.make(f"opcua:{url},stale=1h")), Watcher(url)
+    outlet.start()
+    until(lambda: outlet.numbers().state == "open")
+    client.connect()
+    yield outlet, client
+    client.close()
+    outlet.stop()
+
+
+def shown(outlet: Outlet, newest: Event) -> None:
+    sent = outlet.numbers().sent
+    outlet.offer(newest)
+    until(lambda: outlet.numbers().sent > sent)
 
 
 def status(data: Any) -> str:
@@ -141,31 +163,46 @@ def test_a_subscriber_is_told_of_every_change(running: Any, watching: Any) -> No
     until(lambda: ("label", "hole") in client.changes and ("sequence", 2) in client.changes)
 
 
-def test_a_stream_gets_its_variables_with_its_first_event(running: Any, watching: Any) -> None:
-    outlet = running()
-    outlet.offer(event(1, stream="gate"))
-    until(lambda: outlet.numbers().sent == 1)
-    assert watching().read("ns=2;s=gate.label").Value.Value == "crack"
+def test_a_stream_gets_its_variables_with_its_first_event(common: tuple[Outlet, Watcher]) -> None:
+    outlet, client = common
+    shown(outlet, event(1, stream="gate"))
+    assert client.value("label", "gate") == "crack"
 
 
-def test_what_is_not_known_has_a_bad_status_and_no_number(running: Any, watching: Any) -> None:
-    outlet = running()
-    outlet.offer(event(1, exposed_ns=None, result=None, cause="expired"))
-    until(lambda: outlet.numbers().sent == 1)
-    client = watching()
+def test_what_is_not_known_has_a_bad_status_and_no_number(common: tuple[Outlet, Watcher]) -> None:
+    outlet, client = common
+    shown(outlet, unanswered(1, stream="blind", exposed_ns=None))
     for name in ("label", "score", "age_ms"):
-        assert status(client.read(LINE + name)) == "BadNoData"
-        assert client.value(name) is None or math.isnan(client.value(name))
-    assert client.value("fault") == Fault.NO_RESULT | Fault.NO_TIME
-    assert json.loads(client.value("event"))["cause"] == "expired"
+        data = client.read(f"ns=2;s=blind.{name}")
+        assert status(data) == "BadNoData"
+        assert data.Value.Value is None
+    assert client.value("fault", "blind") == Fault.NO_RESULT | Fault.NO_TIME
+    assert json.loads(client.value("event", "blind"))["cause"] == "expired"
 
 
-def test_a_result_given_again_is_uncertain(running: Any, watching: Any) -> None:
-    outlet = running()
-    outlet.offer(event(1, held=True))
-    until(lambda: outlet.numbers().sent == 1)
-    data = watching().read(LINE + "label")
+def test_a_result_given_again_is_uncertain(common: tuple[Outlet, Watcher]) -> None:
+    outlet, client = common
+    shown(outlet, event(1, stream="paced", held=True))
+    data = client.read("ns=2;s=paced.label")
     assert (data.Value.Value, status(data)) == ("crack", "UncertainLastUsableValue")
+
+
+def test_a_client_can_change_nothing(common: tuple[Outlet, Watcher]) -> None:
+    outlet, client = common
+    shown(outlet, event(1, stream="fixed"))
+    with pytest.raises(ua.UaStatusCodeError, match="BadUserAccessDenied"):
+        client.loop.call(client.client.get_node("ns=2;s=fixed.label").write_value("fine"), 60)
+    with pytest.raises(ua.UaStatusCodeError, match="BadUserAccessDenied"):
+        client.loop.call(client.client.nodes.objects.add_folder(2, "mine"), 60)
+
+
+def test_nobody_becomes_an_administrator_by_calling_himself_one(common: tuple[Outlet, Watcher]) -> None:
+    intruder = Watcher(common[1].url)
+    intruder.client.set_user("admin")
+    intruder.client.set_password("admin")
+    with pytest.raises(ua.UaStatusCodeError, match="BadIdentityToken"):
+        intruder.connect()
+    intruder.loop.close()
 
 
 def test_values_turn_bad_in_silence_and_good_with_the_next_event(running: Any, watching: Any) -> None:
@@ -180,27 +217,6 @@ def test_values_turn_bad_in_silence_and_good_with_the_next_event(running: Any, w
     client.subscribe("sequence")
     outlet.offer(event(2))
     until(lambda: ("sequence", 2) in client.changes)
-
-
-def test_a_client_can_change_nothing(running: Any, watching: Any) -> None:
-    outlet = running()
-    outlet.offer(event(1))
-    until(lambda: outlet.numbers().sent == 1)
-    client = watching()
-    with pytest.raises(ua.UaStatusCodeError, match="BadUserAccessDenied"):
-        client.loop.call(client.client.get_node(LINE + "label").write_value("fine"), 60)
-    with pytest.raises(ua.UaStatusCodeError, match="BadUserAccessDenied"):
-        client.loop.call(client.client.nodes.objects.add_folder(2, "mine"), 60)
-
-
-def test_nobody_becomes_an_administrator_by_calling_himself_one(running: Any, url: str) -> None:
-    running()
-    intruder = Watcher(url)
-    intruder.client.set_user("admin")
-    intruder.client.set_password("admin")
-    with pytest.raises(ua.UaStatusCodeError, match="BadIdentityToken"):
-        intruder.connect()
-    intruder.loop.close()
 
 
 def test_a_server_that_was_stopped_is_found_again_under_the_same_names(running: Any, watching: Any, url: str) -> None:
