@@ -90,7 +90,9 @@ class Modbus(sinks.Sink):
 
     def tick(self) -> None:
         """Advance the heartbeat, and listen for the PLC's."""
-        self._hear_plc()
+        if self._link is None:
+            raise UnavailableError(f"{self} is closed")
+        self._hear_plc(self._link)
         for place, written_ns in enumerate(self._written_ns):
             if self._clock() - written_ns >= _HEARTBEAT_NS:
                 self._write(place)
@@ -116,10 +118,10 @@ class Modbus(sinks.Sink):
         self._link.write(place, self._registers[place].words(now_ns, plc_silent=self._plc_silent))
         self._written_ns[place] = now_ns
 
-    def _hear_plc(self) -> None:
-        if not self._chosen.plc_watchdog_s or self._link is None:
+    def _hear_plc(self, link: Link) -> None:
+        if not self._chosen.plc_watchdog_s:
             return
-        now_ns, heard = self._clock(), self._link.plc_heartbeat()
+        now_ns, heard = self._clock(), link.plc_heartbeat()
         if heard != self._plc_heartbeat:
             self._plc_heartbeat, self._plc_moved_ns = heard, now_ns
         silent = now_ns - self._plc_moved_ns >= self._chosen.plc_watchdog_s * 1e9
