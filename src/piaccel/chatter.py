@@ -1,4 +1,4 @@
-"""Keeps what native libraries print to stderr and stdout away from the user, unless asked for with ``-v``."""
+"""Keeps away from the terminal what does not belong there: native libraries' chatter, unless asked for with ``-v``."""
 
 from __future__ import annotations
 
@@ -83,3 +83,8 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
             stream.flush()
+
+
+def printable(text: str) -> str:
+    """Return text from a file or a path in one line, without what a terminal would take as a command."""
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from piaccel.chatter import printable as printable
 from piaccel.errors import OptionError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDE = 160
-
-
-def printable(text: str) -> str:
-    """Return text from a file or a path in one line, without what a terminal would take as a command."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def wide_console() -> Console:
