@@ -14,6 +14,7 @@ import pytest
 from piaccel import sinks
 from piaccel.errors import OptionError, UnavailableError
 from piaccel.pipeline.outlet import Outlet
+from piaccel.testing.sink_compliance import SinkCompliance
 from tests.sinks.events import classified, event
 from tests.sinks.waiting import until
 
@@ -42,6 +43,15 @@ def opened(board: Any) -> Iterator[Any]:
     yield open_
     for sink in made:
         sink.close()
+
+
+class TestGpio(SinkCompliance):
+    @pytest.fixture(autouse=True)
+    def on_mock_pins(self, board: Any) -> None:
+        pass
+
+    def spec(self, folder: Path) -> str:
+        return "gpio:17,reject=crack,pulse=10ms,heartbeat=27"
 
 
 def history(pin: Any) -> list[bool]:

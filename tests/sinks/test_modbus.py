@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,31 @@ from piaccel.pipeline.outlet import Outlet
 from piaccel.sinks._condition import Fault
 from piaccel.sinks._eventloop import EventLoop
 from piaccel.sinks._registers import Registers
+from piaccel.testing.sink_compliance import SinkCompliance
 from tests.sinks.events import classified, event
 from tests.sinks.waiting import free_port, until
 
 pytest.importorskip("pymodbus", reason="pymodbus is not installed")
+
+
+class TestModbus(SinkCompliance):
+    port = free_port()
+
+    def spec(self, folder: Path) -> str:
+        return f"modbus://127.0.0.1:{self.port},streams=line1|line2"
+
+
+class TestModbusWritten(SinkCompliance):
+    port = free_port()
+
+    @pytest.fixture(autouse=True)
+    def plc(self) -> Iterator[None]:
+        plc = Plc(self.port)
+        yield
+        plc.kill()
+
+    def spec(self, folder: Path) -> str:
+        return f"modbus://127.0.0.1:{self.port},serve=false,address=100,unit=3"
 
 
 class Plc:

@@ -16,6 +16,7 @@ from piaccel.pipeline.outlet import Outlet
 from piaccel.sinks import Event
 from piaccel.sinks._condition import Fault
 from piaccel.sinks._eventloop import EventLoop
+from piaccel.testing.sink_compliance import SinkCompliance
 from tests.sinks.events import classified, event, unanswered
 from tests.sinks.waiting import free_port, until
 
@@ -23,6 +24,13 @@ asyncua = pytest.importorskip("asyncua", reason="asyncua is not installed")
 ua = asyncua.ua
 
 LINE = "ns=2;s=line1."
+
+
+class TestOpcUa(SinkCompliance):
+    port = free_port()
+
+    def spec(self, folder: Path) -> str:
+        return f"opcua:opc.tcp://127.0.0.1:{self.port}/piaccel"
 
 
 class Watcher:
