@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import piaccel
-from piaccel import backends, models, packing
+from piaccel import backends, models, packing, picamera
 from piaccel.backends import Backend, CameraSession, Options
 from piaccel.backends import _imx500_camera as camera
 from piaccel.backends._imx500_injection import tensor
@@ -386,7 +386,7 @@ def test_a_camera_that_is_busy_names_who_holds_it(net: Path, tmp_path: Path, mon
     (holder / "fd").mkdir(parents=True)
     (holder / "fd" / "7").symlink_to("/dev/media2")
     (holder / "comm").write_text("rpicam-vid\n")
-    monkeypatch.setattr(camera.holders, "__defaults__", (tmp_path / "proc",))
+    monkeypatch.setattr(picamera.holders, "__defaults__", (tmp_path / "proc",))
     error = refused(net, busy=True)
     assert str(error) == "the camera cannot be opened: it is held by rpicam-vid (812)"
     assert error.hint == "end that program first: sudo kill 812"
@@ -470,7 +470,7 @@ def test_without_picamera2_the_command_is_told_and_a_venv_that_hides_it(
     net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(BACKEND), "modules", ("picamera2_that_is_not_there",))
-    monkeypatch.setattr(camera, "SYSTEM_PACKAGES", tmp_path)
+    monkeypatch.setattr(picamera, "SYSTEM_PACKAGES", tmp_path)
     assert BACKEND.probe().state == "not installed"
     assert BACKEND.probe().hint == "sudo apt install imx500-all python3-picamera2"
     (tmp_path / "picamera2").mkdir()
