@@ -50,6 +50,11 @@ class Settings:
     crop: tuple[int, int, int, int] = (0, 0, 4056, 3040)
     """The part of the sensor that frames show."""
 
+    paced: bool = False
+    """Whether frames come in real time, one a FrameDuration; else each is there at once."""
+    platform: str = "pisp"
+    """"vc4": a Pi 4 or older, whose second scaler gives YUV only; "pisp": a Pi 5."""
+
     def to_text(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 
