@@ -48,6 +48,12 @@ class Worker:
         """The child's process id, None while none runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
+    @property
+    def fate(self) -> str:
+        """How the child ended by itself, such as "SIGSEGV"; "" while it runs, or where there is none."""
+        code = self._process.poll() if self._process else None
+        return "" if code is None else _signal_name(-code) if code < 0 else f"exit status {code}"
+
     def start(self) -> None:
         """Start the child unless it runs."""
         if self.pid is not None:
