@@ -13,7 +13,8 @@ from piaccel.cli._text import printable
 from piaccel.device.throttle import Throttled
 from piaccel.errors import PiaccelError
 from piaccel.pipeline.masking import masked
-from piaccel.pipeline.snapshot import CameraNumbers, OutletNumbers, Snapshot, StreamNumbers
+from piaccel.pipeline.outlet import OutletNumbers
+from piaccel.pipeline.snapshot import CameraNumbers, Snapshot, StreamNumbers
 
 PER_SECOND = 2
 _ALARMS = 4

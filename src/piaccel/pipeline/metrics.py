@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 
 from piaccel.pipeline.histogram import Histogram
 from piaccel.pipeline.masking import masked
-from piaccel.pipeline.snapshot import CameraNumbers, OutletNumbers, Snapshot, StreamNumbers
+from piaccel.pipeline.outlet import OutletNumbers
+from piaccel.pipeline.snapshot import CameraNumbers, Snapshot, StreamNumbers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 EDGES_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
