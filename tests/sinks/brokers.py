@@ -13,7 +13,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import pytest
 
 from piaccel.sinks import Event
 from piaccel.tasks import Classification
+from tests.sinks.waiting import free_port, until
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
@@ -30,19 +30,6 @@ def event(number: int, label: str = "crack", stream: str = "line", score: float 
     now = time.monotonic_ns()
     answer = Classification(np.asarray([score], np.float32), (label,))
     return Event(f"pi/boot/{number}", stream, number, now - 40_000_000, now, 1.7e9, answer, model="cracks")
-
-
-def until(met: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 30
-    while not met():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.005)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:

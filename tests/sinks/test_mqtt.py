@@ -17,7 +17,8 @@ from piaccel.errors import InputError, NotFoundError, OptionError, PiaccelError,
 from piaccel.pipeline.outlet import Outlet
 from piaccel.sinks import Sink, _discovery
 from piaccel.sinks._mqtt_link import WINDOW
-from tests.sinks.brokers import Broker, OldBroker, Subscriber, certificates, event, free_port, until
+from tests.sinks.brokers import Broker, OldBroker, Subscriber, certificates, event
+from tests.sinks.waiting import free_port, until
 
 pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed")
 QUICK = (0.02, 0.1)

@@ -14,8 +14,9 @@ from piaccel.errors import InputError, NotFoundError, OptionError, PiaccelError,
 from piaccel.pipeline.outlet import Outlet
 from piaccel.sinks import Event, Sink
 from piaccel.sinks.webhook import Webhook, WebhookOptions, signature
-from tests.sinks.brokers import certificates, event, free_port, until
+from tests.sinks.brokers import certificates, event
 from tests.sinks.servers import Answer, Server
+from tests.sinks.waiting import free_port, until
 
 pytest.importorskip("urllib3", reason="urllib3 is not installed")
 QUICK = (0.02, 0.1)
