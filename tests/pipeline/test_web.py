@@ -376,3 +376,16 @@ def test_the_network_gets_a_warning_when_nothing_is_asked_for(caplog: pytest.Log
             web.start()
         web.stop()
         assert ("without authentication" in caplog.text) is warned
+
+
+def test_after_the_end_no_thread_draws_and_viewers_are_gone(start: Start) -> None:
+    web = start()
+    answer = watch(web)
+    part(answer)
+    preview = web.preview("main")
+    assert preview is not None
+    web.stop()
+    assert preview._thread is None
+    while answer.read(65536):
+        pass
+    answer.close()

@@ -33,6 +33,7 @@ class Preview:
         self._jpeg = b""
         self._number = 0
         self._asked = -float("inf")
+        self._over = threading.Event()
         self.encoded = 0
         """Pictures that were encoded."""
 
@@ -45,7 +46,7 @@ class Preview:
         with self._change:
             self._viewers += 1
             self._asked = time.monotonic()
-            if self._thread is None:
+            if self._thread is None and not self._over.is_set():
                 self._number, self._jpeg = 0, b""
                 self._thread = threading.Thread(target=self._run, name="piaccel-preview", daemon=True)
                 self._thread.start()
@@ -55,6 +56,14 @@ class Preview:
         with self._change:
             self._viewers -= 1
             self._asked = time.monotonic()
+
+    def stop(self) -> None:
+        """End the drawing for good: a thread that Python ends while it is in C++ code takes the process along."""
+        with self._change:
+            self._over.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join(10.0)
 
     def newer(self, number: int, seconds: float) -> tuple[int, bytes]:
         """Wait up to ``seconds`` for a picture newer than ``number`` (0: any); return the newest, (0, b"") is none."""
@@ -68,7 +77,7 @@ class Preview:
         while True:
             started = time.monotonic()
             with self._change:
-                if not self.wanted:
+                if self._over.is_set() or not self.wanted:
                     self._thread = None
                     self._jpeg = b""
                     return
@@ -84,7 +93,7 @@ class Preview:
                         self._jpeg, self._number = data, self._number + 1
                         self.encoded += 1
                         self._change.notify_all()
-            time.sleep(max(0.005, self._period_s - (time.monotonic() - started)))
+            self._over.wait(max(0.005, self._period_s - (time.monotonic() - started)))
 
 
 def jpeg(event: Event) -> bytes:

@@ -77,6 +77,10 @@ class Web:
         if server is not None:
             server.shutdown()
             server.server_close()
+        with self._lock:
+            previews = list(self._previews.values())
+        for preview in previews:
+            preview.stop()
 
     def wants(self, stream: str) -> bool:
         """Whether somebody watches pictures of ``stream``, or asked for one in the last two seconds."""
