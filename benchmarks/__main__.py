@@ -13,18 +13,22 @@ from pathlib import Path
 
 from benchmarks import Row
 
-NAMES = ("session", "predict", "startup", "pipeline", "peers", "auto")
+NAMES = ("session", "predict", "startup", "pipeline", "gil", "peers", "auto", "endurance")
+LONG = ("endurance",)
+"""Only when it is asked for."""
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure piaccel's own cost.")
-    parser.add_argument("names", metavar="NAME", nargs="*", help=f"{', '.join(NAMES)}; all when not given")
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help=f"{', '.join(NAMES)}; all but {', '.join(LONG)} when not given"
+    )
     names = parser.parse_args(arguments).names
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no question is called {unknown[0]!r}: choose from {', '.join(NAMES)}")
     rows: list[Row] = []
-    for name in names or NAMES:
+    for name in names or [each for each in NAMES if each not in LONG]:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows += importlib.import_module(f"benchmarks.{name}").measure()
     text = render(rows)

@@ -48,7 +48,7 @@ def measure() -> list[Row]:
     answered = summary.numbers.streams[0].answered
     return [
         Row(
-            f"growth of resident memory in {MINUTES:g} minutes at 60 frames a second with jsonl, sqlite, pictures, page",
+            f"growth of resident memory in {MINUTES:g} minutes at 60 frames a second with files and page",
             f"{growth:+.1f} MB of {settled[-1][1]:.0f} MB, {answered} results",
             "at most 3 MB",
             growth <= 3,
