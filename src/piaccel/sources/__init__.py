@@ -35,7 +35,7 @@ class Source(ABC):
     options: ClassVar[type[Options]] = Options
     schemes: ClassVar[tuple[str, ...]] = ()
     """What else than its own name may stand before the colon: "rtsps"."""
-    delivery_clock: ClassVar[str] = "arrival"
+    delivery_clock: str = "arrival"
     """What ``Frame.exposed_ns`` is taken from: "sensor" (the exposure itself), "schedule", or "arrival" (when the frame
     was handed over by the driver, which is later than its exposure)."""
     live: bool = True
