@@ -65,7 +65,7 @@ def value(name: str, seen: Snapshot | None = None, **labels: str) -> float | Non
     ],
 )
 def test_a_number_of_the_snapshot_is_exported(name: str, labels: dict[str, str], expected: float) -> None:
-    assert value(name, **labels) == expected
+    assert value(name, None, **labels) == expected
 
 
 def test_all_eight_throttle_conditions_are_there() -> None:

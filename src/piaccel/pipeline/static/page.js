@@ -81,7 +81,7 @@ function draw(made, now, lines, {unit = "", limit = null, fromZero = true, digit
     if (lines.length > 1) made.heading.append(element("i", {class: "key " + line.kind}));
     made.heading.append(element("b", {}, each));
   }
-  if (limit !== null) made.heading.append(element("i", {class: "key limit"}), `deadline ${number(limit, digits, unit)}`);
+  if (limit !== null) made.heading.append(element("span", {class: "limit-words"}, element("i", {class: "key limit"}), `deadline ${number(limit, digits, unit)}`));
   made.plot.setAttribute("aria-label", `${made.title}, last five minutes; now ${words.map((each) => each.words).join(", ")}`);
   text(made.top, values.length ? number(high, digits, unit) : "");
   text(made.bottom, values.length ? number(low, digits, unit) : "");
@@ -134,7 +134,7 @@ function panel(name, shown) {
   made.button = element("button", {type: "button"});
   made.tiles = element("dl", {class: "tiles"});
   made.values = {};
-  for (const [key, label] of [["rate", "results/s"], ["p50", "age p50"], ["p95", "age p95"], ["p99", "age p99"], ["late", "late"], ["dropped", "dropped"]]) {
+  for (const [key, label] of [["rate", "results/s"], ["p50", "age p50, ms"], ["p95", "age p95, ms"], ["p99", "age p99, ms"], ["late", "late"], ["dropped", "dropped"]]) {
     made.values[key] = element("dd");
     made.tiles.append(element("div", {}, element("dt", {}, label), made.values[key]));
   }
@@ -187,9 +187,9 @@ function showStream(made, stream, seen) {
   made.trouble.hidden = !stream.model_error;
   const age = stream.recent_age, dropped = counts(stream.dropped).reduce((sum, [, count]) => sum + count, 0);
   text(made.values.rate, number(stream.rate));
-  text(made.values.p50, number(age.p50_ms, 1, " ms"));
-  text(made.values.p95, number(age.p95_ms, 1, " ms"));
-  text(made.values.p99, number(age.p99_ms, 1, " ms"));
+  text(made.values.p50, number(age.p50_ms));
+  text(made.values.p95, number(age.p95_ms));
+  text(made.values.p99, number(age.p99_ms));
   text(made.values.late, stream.deadline_ms === null ? "–" : String(stream.late));
   text(made.values.dropped, String(dropped));
 
