@@ -32,7 +32,7 @@ def measure() -> list[Row]:
             sinks=[
                 f"jsonl:{out}/results.jsonl,max_size=2MB,keep=2",
                 f"sqlite:{out}/results.db,max_size=5MB",
-                f"pictures:{out}/pictures,max_files=20,interval=1s",
+                f"pictures:{out}/pictures,max_files=20,min_interval=1s",
             ],
             log=str(out / "numbers.jsonl"),
             web="127.0.0.1:0",

@@ -140,8 +140,11 @@ class Outlet:
                 _log.warning("%s does not close: %s", self.name, error)
             with self._change:
                 self._state = "broken" if self.fatal else "closed"
+                left = len(self._queue)
                 while self._queue:
-                    self._give_up(self._queue.popleft(), "not delivered by the end")
+                    self._give_up(self._queue.popleft(), "not delivered by the end", quietly=True)
+            if left:
+                _log.warning("%s: %d events not delivered by the end", self.name, left)
             if self._dead_letters is not None:
                 self._dead_letters.close()
 
@@ -255,17 +258,17 @@ class Outlet:
                 self._change.wait(min(until, self._stop_at or until) - now)
             return self._stop_at is not None and (not self._queue or time.monotonic() >= self._stop_at)
 
-    def _give_up(self, event: Event, cause: str) -> None:
-        self._count(cause, 1)
+    def _give_up(self, event: Event, cause: str, quietly: bool = False) -> None:
+        self._count(cause, 1, quietly)
         if self._dead_letters is not None:
             self._dead_letters.put(event)
 
-    def _count(self, cause: str, number: int) -> None:
+    def _count(self, cause: str, number: int, quietly: bool = False) -> None:
         if not number:
             return
         with self._change:
             count = self._given_up[cause] = self._given_up.get(cause, 0) + number
-        if count & (count - 1) == 0:  # the first, second, fourth, eighth, ...
+        if count & (count - 1) == 0 and not quietly:  # the first, second, fourth, eighth, ...
             _log.warning("%s: %d events given up: %s", self.name, count, cause)
 
     def _broken(self, error: PiaccelError) -> None:
