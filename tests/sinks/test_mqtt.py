@@ -111,18 +111,19 @@ def test_nothing_is_lost_when_the_broker_is_killed_forgets_everything_and_refuse
     until(lambda: outlet.numbers().facts["unconfirmed"] == WINDOW, "the window is full")
     server.kill()
     until(lambda: outlet.numbers().state == "failing", "the loss is noticed")
-    before = [each["id"] for each in seen.results("l/line/result")]
     known.unlink()
     passwords(known, "viewer")
     server.start()
-    seen = subscribe(server.port, "viewer", "viewer's secret")
+    later = subscribe(server.port, "viewer", "viewer's secret")
     until(lambda: "refuses the user name" in outlet.numbers().error, "a broker that is not ready yet refuses")
     passwords(known, "line")
     server.signal(signal.SIGHUP)
     offering.join()
     until(lambda: outlet.numbers().sent == 600, "all are acknowledged")
     outlet.stop()
-    after = [each["id"] for each in seen.results("l/line/result")]
+    until(lambda: "pi/boot/599" in [each["id"] for each in later.results("l/line/result")], "the last one arrives")
+    before = [each["id"] for each in seen.results("l/line/result")]
+    after = [each["id"] for each in later.results("l/line/result")]
     assert {*before, *after} == {f"pi/boot/{number}" for number in range(600)}
     numbers = outlet.numbers()
     assert (numbers.offered, numbers.sent, numbers.given_up, numbers.queued) == (600, 600, {}, 0)
