@@ -43,15 +43,18 @@ def fake() -> Iterator[None]:
 
 
 def refused(text: str = "picamera", frames: int = 0, **settings: object) -> PiaccelError:
-    with imx500.fake(**({"cameras": ("imx708",)} | settings)), pytest.raises(UnavailableError) as caught:
+    with imx500.fake(**({"cameras": ("imx708",)} | settings)):
         source = sources.make(text)
-        try:
-            source.open()
-            taken(source, frames + 1)
-        finally:
-            source.close()
+        with pytest.raises(UnavailableError) as caught:
+            opened_and_read(source, frames + 1)
+        source.close()
     assert len(str(caught.value).splitlines()) == 1
     return caught.value
+
+
+def opened_and_read(source: Source, frames: int) -> None:
+    source.open()
+    taken(source, frames)
 
 
 @pytest.mark.parametrize("options", ["", ",stream=lores"])

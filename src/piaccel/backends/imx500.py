@@ -233,6 +233,7 @@ class _Session(CameraSession):
         picamera, self._picamera = self._picamera, None
         with contextlib.suppress(RuntimeError, OSError):  # a lost camera may fail even at this
             if self._started:
+                picamera.cancel_all_and_flush()  # else ``stop`` waits behind a request that never ends
                 picamera.stop()
             picamera.close()
         del self._device

@@ -171,7 +171,7 @@ class Picamera2:
         return job if wait is False else job.get_result()
 
     def _next(self, flush: Any) -> int:
-        """The frame that is handed out: one that waits (queue), one that is finished later, or exposed later (flush)."""
+        """The frame handed out: one that waits (queue), one that is finished later, or one exposed later (flush)."""
         now, period = time.monotonic_ns(), self._period_us * 1000
         finished = (now - self._first_ns - self._readout_ns()) // period
         if flush:
@@ -204,8 +204,7 @@ class Picamera2:
             self._pending = None
 
     def stop(self) -> None:
-        if self._model != "imx500":
-            assert self._pending is None, "stop would wait for ever behind a capture that never ends"
+        assert self._pending is None, "stop would wait for ever behind a capture that never ends"
         self._started = False
 
     def close(self) -> None:
