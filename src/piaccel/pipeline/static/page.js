@@ -50,7 +50,9 @@ function chart(title) {
 function draw(made, now, lines, {unit = "", limit = null, fromZero = true, digits = 1} = {}) {
   const values = lines.flatMap((line) => line.points.map((point) => point.value)).filter((value) => value !== null);
   if (limit !== null && values.length) values.push(limit);
-  const low = fromZero ? 0 : Math.min(...values) - 1, high = values.length ? Math.max(...values, fromZero ? 0 : -1e9) * (fromZero ? 1.1 : 1) + (fromZero ? 0 : 1) : 1;
+  const most = Math.max(...values, -Infinity);
+  const low = fromZero || !values.length ? 0 : Math.min(...values) - 1;
+  const high = !values.length ? 1 : fromZero ? Math.max(most, 0) * 1.4 : most + 1; // room for the labels
   const span = high - low || 1;
   const y = (value) => (96 - (value - low) / span * 92).toFixed(1);
   made.drawing.replaceChildren();
