@@ -84,6 +84,7 @@ class Summary:
     end_to_end: Distribution | None
     """With a picture: the sum of the stages, frame by frame."""
     end_to_end_fps: float | None
+    """None for a camera, whose stages overlap: its rate is ``fps``."""
     load_ms: float
     """Median over the repeats, as are ``first_ms``, ``cpu_cores`` and ``other_load``."""
     first_ms: float
@@ -147,7 +148,7 @@ def summary(measurement: Measurement) -> Summary | None:
             if any(repeat.stages_ns.get(stage) for repeat in repeats)
         },
         end_to_end=end_to_end,
-        end_to_end_fps=1e3 / end_to_end.mean_ms if end_to_end else None,
+        end_to_end_fps=1e3 / end_to_end.mean_ms if end_to_end and measurement.scenario != "camera" else None,
         load_ms=float(np.median([repeat.load_ns for repeat in repeats])) / 1e6,
         first_ms=float(np.median([repeat.first_ns for repeat in repeats])) / 1e6,
         warmup_count=sum(len(repeat.warmup_ns) for repeat in repeats),

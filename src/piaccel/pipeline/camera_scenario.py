@@ -149,7 +149,7 @@ def _facts(camera: CameraNumbers, stream: StreamNumbers, events: list[Event]) ->
         "source": camera.source,
         "clock": camera.clock,
         "fps": camera.fps,
-        "size": camera.size,
+        "size": None if camera.size is None else list(camera.size),
         "produced": camera.produced,
         "lost": camera.lost,
         "reconnects": camera.reconnects,
