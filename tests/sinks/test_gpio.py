@@ -1,5 +1,6 @@
 """The reject actuator, on gpiozero's mock pins."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -347,3 +348,41 @@ def test_a_program_that_ends_leaves_the_output_at_its_safe_level(ending: str, sa
         check=False,
     )
     assert done.stdout.split()[-1:] == [str(int(safe == "on"))], done.stderr
+
+
+RUN = """
+import os, sys
+os.environ["GPIOZERO_PIN_FACTORY"] = "mock"
+from gpiozero.pins.mock import MockPin
+real = MockPin._set_state
+def told(pin, value):
+    real(pin, value)
+    print("level", int(value), file=sys.stderr, flush=True)
+MockPin._set_state = told
+from piaccel.cli import main
+sink = "gpio:17,reject=nothing,safe=on"
+model = [sys.argv[1], "--backend", "litert"]
+sys.exit(main(["run", "--source", "synthetic:fps=20", "--model", *model, "--sink", sink]))
+"""
+
+
+def test_a_run_that_is_terminated_leaves_the_output_at_its_safe_level(demo: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(demo / "bundle")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )
+    assert run.stderr is not None
+    try:
+        for line in run.stderr:
+            if line.strip() == "level 0":  # the first part was judged
+                break
+        run.terminate()
+        said = run.communicate(timeout=60)[1]
+    finally:
+        run.kill()
+        run.wait()
+    levels = [line for line in said.splitlines() if line.startswith("level")]
+    assert levels[-1] == "level 1", said
