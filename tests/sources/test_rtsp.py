@@ -97,18 +97,22 @@ def http_camera() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def rtsp_url() -> Iterator[str]:
+    with rtsp_camera(free_port()) as url:
+        yield url
+
+
 class TestRtsp(SourceCompliance):
     name = "rtsp"
     endless = True
 
-    @pytest.fixture(autouse=True, scope="class")
-    def camera(self, request: pytest.FixtureRequest) -> Iterator[None]:
-        with rtsp_camera(free_port()) as url:
-            request.cls.url = url
-            yield
+    @pytest.fixture(autouse=True)
+    def camera(self, rtsp_url: str) -> None:
+        self.url = rtsp_url
 
     def source(self, folder: Path) -> Source:
-        return sources.make(self.url)  # type: ignore[attr-defined]
+        return sources.make(self.url)
 
 
 class TestMjpegOverHttp(SourceCompliance):
@@ -121,6 +125,12 @@ class TestMjpegOverHttp(SourceCompliance):
 
     def source(self, folder: Path) -> Source:
         return sources.make(self.url)
+
+
+def read_on(source: Source) -> None:
+    """Read what still comes, until it is lost."""
+    for _ in range(1000):
+        source.read()
 
 
 def test_the_colours_are_right(http_camera: str) -> None:
@@ -138,8 +148,7 @@ def test_a_server_that_dies_is_a_loss_and_the_same_source_opens_again_when_it_is
         source.open()
         taken(source, 3)
     with pytest.raises(UnavailableError) as caught:
-        for _ in range(1000):
-            source.read()
+        read_on(source)
     assert str(source) in str(caught.value)
     source.close()
     with pytest.raises(UnavailableError, match="refused"):
@@ -151,9 +160,8 @@ def test_a_server_that_dies_is_a_loss_and_the_same_source_opens_again_when_it_is
 
 
 def test_a_stream_that_ends_is_lost_not_at_its_end(http_camera: str) -> None:
-    with sources.make(f"{http_camera}/short") as source, pytest.raises(UnavailableError, match="ended|no frame"):
-        for _ in range(100):
-            source.read()
+    with sources.make(f"{http_camera}/short") as source, pytest.raises(UnavailableError, match=r"ended|no frame"):
+        read_on(source)
 
 
 def test_a_late_reader_gets_the_newest_frame_and_a_gap(http_camera: str) -> None:
