@@ -130,5 +130,5 @@ def test_a_history_point_each_second_is_kept_for_five_minutes(demo: Path) -> Non
     until(lambda: len(pipeline.snapshot().history) >= 2)
     pipeline.stop()
     point = pipeline.snapshot().history[-1]
-    assert set(point) == {"at", "temperature_c", "main.rate", "main.age_p95_ms", "main.dropped"}
+    assert set(point) == {"at", "temperature_c", "main.rate", "main.age_p50_ms", "main.age_p95_ms", "main.dropped"}
     assert point["temperature_c"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -139,7 +140,7 @@ def _go(pipeline: Pipeline, frames: int | None, seconds: float | None, json: boo
     from piaccel.cli import _run_live, _run_summary
 
     if pipeline.settings.web and not json:
-        typer.echo(f"watch it at http://{pipeline.settings.web}/", err=True)
+        typer.echo(f"watch it at http://{_seen_from_here(pipeline.settings.web)}/", err=True)
     live = _run_live.live(pipeline.snapshot) if sys.stderr.isatty() else nullcontext()
     with _stopped_by_signals(pipeline), live:
         summary = pipeline.wait(frames, seconds)
@@ -226,6 +227,12 @@ def _check(settings: Settings, json: bool) -> None:
         )
     for name in settings.sinks:
         typer.echo(printable(f"sink {name}"))
+
+
+def _seen_from_here(address: str) -> str:
+    """The address as a browser takes it: every interface is this machine's name, a port alone is this machine."""
+    host, _, port = address.rpartition(":")
+    return f"{socket.gethostname() if host in ('0.0.0.0', '[::]') else host or '127.0.0.1'}:{port}"
 
 
 def _address(text: str | None) -> str | None:

@@ -98,7 +98,8 @@ class Monitor:
         for stream in self._streams:
             _, dropped, _ = stream.mailbox.numbers()
             point[f"{stream.name}.rate"] = stream.meter.rate()
-            point[f"{stream.name}.age_p95_ms"] = stream.meter.recent().p95_ms
+            recent = stream.meter.recent()
+            point[f"{stream.name}.age_p50_ms"], point[f"{stream.name}.age_p95_ms"] = recent.p50_ms, recent.p95_ms
             point[f"{stream.name}.dropped"] = float(sum(dropped.values()))
             self._step(stream)
         self._history.append(point)

@@ -21,7 +21,7 @@ from piaccel.bench.environment import usable_cores
 from piaccel.device import sensors as board_sensors
 from piaccel.errors import OptionError, PiaccelError
 from piaccel.models import Model
-from piaccel.pipeline import policies, triggers
+from piaccel.pipeline import function_sink, policies, triggers
 from piaccel.pipeline.assembly import Assembly, check_model
 from piaccel.pipeline.brain import Brain
 from piaccel.pipeline.camera import Camera
@@ -103,7 +103,7 @@ class Pipeline:
         for each in settings.streams.values():
             if each.model not in models:
                 check_model(each.model)
-        self._outlets = [*self._named_outlets(), *(Outlet(_as_sink(each), _name_of(each)) for each in objects)]
+        self._outlets = [*self._named_outlets(), *(function_sink.outlet(each) for each in objects)]
         self._heat = specs.options(HeatSettings, "heat", settings.heat)
         self._sensors = sensors or board_sensors.find(root)
         self._cameras: dict[str, Camera] = {}
@@ -361,39 +361,6 @@ class Pipeline:
 
     def _enough(self, frames: int) -> bool:
         return all(stream.mailbox.numbers()[0].answered >= frames for stream in self._streams)
-
-
-class _Call(Sink):
-    """A function as a sink."""
-
-    delivery = "at most once"
-    wants_image = True
-    queue = 16
-
-    def __init__(self, function: Callable[[Event], None]) -> None:
-        super().__init__(getattr(function, "__name__", "function"), sinks.Options())
-        self._function = function
-
-    def open(self) -> None:
-        pass
-
-    def deliver(self, event: Event) -> None:
-        self._function(event)
-
-    def close(self) -> None:
-        pass
-
-
-def _as_sink(given: Any) -> Sink:
-    if isinstance(given, Sink):
-        return given
-    if not callable(given):
-        raise OptionError(f"a sink is a text, a table, a Sink or a function, not a {type(given).__name__}")
-    return _Call(given)
-
-
-def _name_of(given: Any) -> str:
-    return "" if isinstance(given, Sink) else getattr(given, "__name__", "function")
 
 
 def _parts(trigger: triggers.Trigger | None) -> dict[str, int]:
