@@ -58,6 +58,7 @@ def history(
         for name in names:
             known[f"{name}.rate"] = 27 + 2 * math.sin(n / 7)
             known[f"{name}.age_p95_ms"] = None if 40 < n < 50 else 40 + 9 * math.cos(n / 9)
+            known[f"{name}.age_p50_ms"] = None if 40 < n < 50 else 25 + 4 * math.cos(n / 9)
             known[f"{name}.dropped"] = float(n * 2 + n // 20 * 10)
         return known
 

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from piaccel.bench import Report
 from piaccel.bench import report as reports
 from piaccel.bench.run import benchmark
 from piaccel.bench.statistics import summary
@@ -14,8 +16,8 @@ from piaccel.errors import OptionError
 from piaccel.pipeline.camera_scenario import MEASURE
 
 
-def measured(demo: Path, source: str, **given: object) -> reports.Report:
-    return benchmark(  # type: ignore[arg-type]
+def measured(demo: Path, source: str, **given: Any) -> Report:
+    return benchmark(
         demo / "bundle",
         backends=["litert"],
         variants=["fp32-tflite"],

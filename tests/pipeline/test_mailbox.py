@@ -34,7 +34,12 @@ def test_a_source_waits_while_the_queue_is_full_and_goes_on_when_there_is_room()
     mailbox = Mailbox(lambda drop: Every(drop, bound=1))
     mailbox.offer(frame(0))
     offered = threading.Event()
-    thread = threading.Thread(target=lambda: (mailbox.offer(frame(1)), offered.set()))
+
+    def offer() -> None:
+        mailbox.offer(frame(1))
+        offered.set()
+
+    thread = threading.Thread(target=offer)
     thread.start()
     assert not offered.wait(0.05)
     assert mailbox.take() is not None
@@ -87,7 +92,12 @@ def test_when_the_source_has_ended_the_last_frame_is_still_answered(policy: type
 def test_who_waits_for_a_frame_is_woken_by_the_end() -> None:
     mailbox = Mailbox(Latest)
     ended = threading.Event()
-    thread = threading.Thread(target=lambda: (mailbox.take(), ended.set()))
+
+    def take() -> None:
+        mailbox.take()
+        ended.set()
+
+    thread = threading.Thread(target=take)
     thread.start()
     mailbox.close()
     assert ended.wait(10)

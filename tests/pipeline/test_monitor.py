@@ -87,7 +87,7 @@ def test_a_rung_with_a_rate_slows_the_results_down(demo: Path) -> None:
 
 
 def test_under_voltage_is_an_alarm_and_never_a_step() -> None:
-    ladder = Ladder(3, HeatSettings(), clock := Clock())  # type: ignore[arg-type]
+    ladder = Ladder(3, HeatSettings(), clock := Clock())
     for _ in range(300):
         clock.now_ns += 1
         assert ladder.update({"throttled": 1.0, "under_voltage": 1.0, "temperature_c": 50.0}, 0.0) is None

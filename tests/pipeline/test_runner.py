@@ -4,12 +4,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from piaccel import models
+from piaccel import auto, models
 from piaccel.errors import InferenceError, NotFoundError, OptionError, UnavailableError
 from piaccel.pipeline import stream as streams
 from piaccel.pipeline.runner import Pipeline, Summary
@@ -67,7 +68,7 @@ def accounted(summary: Summary) -> None:
 @pytest.mark.parametrize("policy", ["latest", "fresh", "every", "paced"])
 def test_results_come_in_order_and_every_frame_is_accounted_for(bundle: str, policy: str) -> None:
     kept = Kept()
-    given = {"period": "20ms"} if policy == "paced" else {}
+    given: dict[str, Any] = {"period": "20ms"} if policy == "paced" else {}
     source = "synthetic:fps=60,frames=60,size=320x240"
     summary = Pipeline(source, bundle, sinks=[kept], backend="litert", threads=1, policy=policy, **given).run()
     accounted(summary)
@@ -166,7 +167,7 @@ class Failing:
         self.runs = 0
         self.model.session.run = self.run  # type: ignore[method-assign]
 
-    def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         self.runs += 1
         if self._fails(self.runs):
             raise InferenceError("the runtime failed")
@@ -176,8 +177,6 @@ class Failing:
 def test_a_model_that_fails_in_the_middle_is_opened_again_and_its_frames_are_counted(
     bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from piaccel.pipeline import assembly
-
     opened: list[Failing] = []
 
     def load(*_: object, **__: object) -> models.Model:
@@ -185,7 +184,7 @@ def test_a_model_that_fails_in_the_middle_is_opened_again_and_its_frames_are_cou
         opened.append(Failing(bundle, lambda run: first and run == 5))
         return opened[-1].model
 
-    monkeypatch.setattr(assembly.auto, "load", load)
+    monkeypatch.setattr(auto, "load", load)
     monkeypatch.setattr(streams, "PATIENCE_S", (0.01, 0.1))
     kept = Kept()
     summary = Pipeline("synthetic:fps=0,frames=40,size=320x240", bundle, sinks=[kept], policy="every").run()

@@ -1,9 +1,8 @@
 "use strict";
 // Everything that comes from the pipeline is set as text or as a number in a drawing, never as markup.
 
-const PERIOD_MS = 1000, PATIENCE_MS = 5000, POINTS = 300, SHOWN_AT_FIRST = 2;
+const PERIOD_MS = 1000, PATIENCE_MS = 5000, SHOWN_AT_FIRST = 2;
 const SVG = "http://www.w3.org/2000/svg";
-const medians = new Map(); // stream -> [{at, value}], gathered here: the history holds no p50
 const panels = new Map();
 let lost = false;
 
@@ -195,12 +194,9 @@ function showStream(made, stream, seen) {
   text(made.values.late, stream.deadline_ms === null ? "–" : String(stream.late));
   text(made.values.dropped, String(dropped));
 
-  const median = medians.get(stream.name) || [];
-  median.push({at: seen.at, value: age.p50_ms});
-  medians.set(stream.name, median.slice(-POINTS));
   draw(made.rate, seen.at, [{name: "", kind: "", points: series(seen.history, stream.name + ".rate")}]);
   draw(made.age, seen.at, [
-    {name: "p50", kind: "second", points: medians.get(stream.name)},
+    {name: "p50", kind: "second", points: series(seen.history, stream.name + ".age_p50_ms")},
     {name: "p95", kind: "", points: series(seen.history, stream.name + ".age_p95_ms")},
   ], {limit: stream.deadline_ms});
   draw(made.drops, seen.at, [{name: "", kind: "drops", points: perSecond(series(seen.history, stream.name + ".dropped"))}]);
