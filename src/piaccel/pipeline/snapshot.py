@@ -109,5 +109,5 @@ class Snapshot:
     steps: tuple[str, ...] = ()
     """The heat ladder's steps so far, newest last, in words with their time."""
     history: tuple[Mapping[str, float | None], ...] = field(default=())
-    """A point each second, at most 300: at, temperature_c, and for each stream "NAME.rate", "NAME.age_p50_ms", "NAME.age_p95_ms",
-    "NAME.dropped"."""
+    """A point each second, at most 300: at, temperature_c, and for each stream "NAME.rate", "NAME.age_p50_ms",
+    "NAME.age_p95_ms", "NAME.dropped"."""
