@@ -80,8 +80,9 @@ def load(
     that works, and the next when that fails; ``Model.status`` tells who answers. ``fallback=False`` takes the first
     of them or raises why it cannot. With "auto" the backend, variant and thread count are the fastest that give the
     reference's answer on this board, measured the first time (some seconds, in child processes) and remembered;
-    ``Model.why`` tells the reason. ``isolate`` runs the network in a process of its own (``piaccel.apart``). With a backend's name nothing is measured, but a child process opens the file first
-    where it never did: a runtime that the file kills is a CrashError. ``options`` are the backends' own as
+    ``Model.why`` tells the reason. With a backend's name nothing is measured, but a child process opens the file first
+    where it never did: a runtime that the file kills is a CrashError. ``isolate`` runs the network in a process of its
+    own (``piaccel.apart``). ``options`` are the backends' own as
     "key=value"; ``overrides`` say what no manifest does: task, task_options, labels, size, mean, std, colour, resize
     (``piaccel.models.Overrides``).
     Raises NotFoundError, ModelError, OptionError, or UnavailableError when no runtime that fits is installed.

@@ -96,9 +96,11 @@ def run(
 ) -> None:
     """Run camera, model and output in real time, and say at the end how old the results were.
 
-    Examples: piaccel run --source usb:0 --model demo/bundle --sink console --deadline 80ms
-              piaccel run --source synthetic:fps=30 --model demo/bundle --sink jsonl:results.jsonl --seconds 60
-              piaccel run line.toml --web 8080
+    \b
+    Examples:
+      piaccel run --source usb:0 --model demo/bundle --sink console --deadline 80ms
+      piaccel run --source synthetic:fps=30 --model demo/bundle --sink jsonl:out.jsonl
+      piaccel run line.toml --web 8080
     """
     from piaccel.pipeline.runner import Pipeline
 

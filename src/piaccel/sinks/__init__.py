@@ -78,7 +78,11 @@ class Sink(ABC):
         """Leave everything in a safe state: outputs at their fail-safe level, files whole. Idempotent."""
 
     def facts(self) -> Mapping[str, float]:
-        """Counters of its own, for the monitor: {"late": 3}. May be read from another thread."""
+        """Counters of its own, for the monitor: {"late": 3}. May be read from another thread.
+
+        "unconfirmed" has a meaning: so many of the events delivered last are not safe yet (not acknowledged, not
+        committed). They count as sent when they are, and are delivered again when the sink fails before that.
+        """
         return {}
 
     def __str__(self) -> str:
