@@ -69,7 +69,10 @@ class ApartSession(Session):
         return self._worker.pid
 
     def _start(self) -> None:
-        facts: _Facts = self._worker.call("piaccel.apart:open_here", *self._asked, timeout=LOAD_S)
+        try:
+            facts: _Facts = self._worker.call("piaccel.apart:open_here", *self._asked, timeout=LOAD_S)
+        except CrashError as error:
+            raise CrashError(f"{self._path}: it ended its process while it loaded: {_cause(error)}") from error
         self.inputs, self.outputs, self.placement = facts.inputs, facts.outputs, facts.placement
         if self._memory is None:
             self._memory = _Memory.shared(facts)

@@ -10,6 +10,7 @@ matter of heat: less work does not mend a weak supply. It is an alarm (``piaccel
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,12 +37,15 @@ class HeatSettings:
     late_for_s: float = 10.0
     """... for so long on end."""
     longest_dwell_s: float = 3600.0
-    """A step up that had to be taken back doubles the dwell before the next try, up to this."""
+    """A step up that had to be taken back doubles the dwell before that rung is tried again, up to this."""
+    holds_s: float = 1800.0
+    """A rung that has held for so long is one that the board can afford: what is taken back later is a new case. Boards
+    with large heat sinks take ten minutes to grow hot."""
 
     def __post_init__(self) -> None:
         if not self.cool_c < self.hot_c:
             raise OptionError(f"heat: cool_c ({self.cool_c:g}) must be below hot_c ({self.hot_c:g})")
-        for name in ("dwell_s", "settle_s", "late_for_s"):
+        for name in ("dwell_s", "settle_s", "late_for_s", "holds_s"):
             if getattr(self, name) < 0:
                 raise OptionError(f"heat: {name.removesuffix('_s')} must not be negative")
         if not 0 <= self.late_share < 1:
@@ -63,8 +67,8 @@ class Step:
 class Ladder:
     """Decides about once a second. Sensors that are None say nothing: without any, only the deadline counts.
 
-    It does not swing: up needs a lower temperature than down, a dwell with nothing wrong, and a rung that turned out
-    too hot soon after it was tried again is left alone twice as long the next time.
+    It does not swing: up needs a lower temperature than down and a dwell with nothing wrong, and a rung that had to be
+    left again before it had held for ``holds_s`` is left alone twice as long the next time.
     """
 
     def __init__(self, rungs: int, settings: HeatSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -77,15 +81,19 @@ class Ladder:
         self._stepped_down_s: float | None = None
         self._stepped_up_s: float | None = None
         self._late_since_s: float | None = None
-        self._dwell_s = settings.dwell_s
+        self._feels = False
+        """Whether there has ever been a temperature: a sensor that was lost says nothing, least of all "cool"."""
+        self._dwell_s = [settings.dwell_s] * rungs
+        """For each rung, how long the one below it must have been fine before it is tried again."""
 
     def update(self, readings: Mapping[str, float | None], late_share: float | None) -> Step | None:
         """Take a reading of the sensors by name and the share of late results (None: there were none, or no deadline);
         return the step to take now, None for none.
         """
         now = self._clock()
-        throttled = readings.get("throttled")
-        temperature = readings.get("temperature_c")
+        throttled = _known(readings.get("throttled"))
+        temperature = _known(readings.get("temperature_c"))
+        self._feels |= temperature is not None
         is_throttled = throttled is not None and bool(int(throttled) & _THROTTLE_BITS)
         is_hot = temperature is not None and temperature >= self._settings.hot_c
         is_late = self._is_late(now, late_share)
@@ -95,7 +103,7 @@ class Ladder:
             return self._down(now, f"{temperature:.0f} °C, hot from {self._settings.hot_c:g} °C")
         if is_late:
             return self._down(now, f"more than {self._settings.late_share:.0%} of the results were late")
-        cool = temperature is None or temperature <= self._settings.cool_c
+        cool = not self._feels if temperature is None else temperature <= self._settings.cool_c
         if not cool or self._late_since_s is not None:
             self._since_s = now
             return None
@@ -103,8 +111,7 @@ class Ladder:
 
     def _is_late(self, now: float, share: float | None) -> bool:
         if share is None or share <= self._settings.late_share:
-            if share is not None:
-                self._late_since_s = None
+            self._late_since_s = None
             return False
         if self._late_since_s is None:
             self._late_since_s = now
@@ -115,21 +122,26 @@ class Ladder:
         settling = self._stepped_down_s is not None and now - self._stepped_down_s < self._settings.settle_s
         if self.rung == self._last or settling:
             return None
-        if self._stepped_up_s is not None and now - self._stepped_up_s <= 2 * self._dwell_s:
-            self._dwell_s = min(2 * self._dwell_s, self._settings.longest_dwell_s)
+        if self._stepped_up_s is not None:
+            held = now - self._stepped_up_s >= self._settings.holds_s
+            longer = min(2 * self._dwell_s[self.rung], self._settings.longest_dwell_s)
+            self._dwell_s[self.rung] = self._settings.dwell_s if held else longer
         self._stepped_down_s, self._stepped_up_s = now, None
         self._late_since_s = None
         return self._step(now, self.rung + 1, reason)
 
     def _up(self, now: float) -> Step | None:
-        if self.rung == 0 or now - self._since_s < self._dwell_s:
-            if self.rung == 0 and self._stepped_up_s is not None and now - self._stepped_up_s > 4 * self._dwell_s:
-                self._dwell_s = self._settings.dwell_s  # it has held for long: the next time is a new time
+        if self.rung == 0 or now - self._since_s < self._dwell_s[self.rung - 1]:
             return None
+        dwell_s = self._dwell_s[self.rung - 1]
         self._since_s = self._stepped_up_s = now
-        return self._step(now, self.rung - 1, f"nothing wrong for {self._dwell_s:.0f} s")
+        return self._step(now, self.rung - 1, f"nothing wrong for {dwell_s:.0f} s")
 
     def _step(self, now: float, to: int, reason: str) -> Step:
         step = Step(now, self.rung, to, reason)
         self.rung = to
         return step
+
+
+def _known(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
