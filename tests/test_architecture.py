@@ -105,7 +105,7 @@ def test_importing_piaccel_and_listing_every_plug_in_loads_numpy_at_most() -> No
 def test_listing_every_source_and_sink_loads_no_library_that_one_of_them_needs() -> None:
     statement = "import piaccel.sources, piaccel.sinks\n"
     statement += "for part in (piaccel.sources, piaccel.sinks):\n    for name in part.names(): part.get(name)"
-    assert loaded_by(statement) <= {"numpy", "msgspec"}
+    assert loaded_by(statement) <= {"numpy", "msgspec", "typing_extensions"}  # the last by msgspec, where it is there
 
 
 def test_the_help_loads_no_runtime_and_no_numpy() -> None:
