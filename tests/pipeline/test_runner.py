@@ -191,11 +191,8 @@ def test_a_model_that_fails_in_the_middle_is_opened_again_and_its_frames_are_cou
     accounted(summary)
     stream = summary.numbers.streams[0]
     assert len(opened) == 2
-    assert stream.failed >= 1
-    assert stream.answered == 40 - stream.failed
-    failed = [event for event in kept.events if event.result is None]
-    assert len(failed) == stream.failed
-    assert failed[0].cause == "the runtime failed"
+    assert (stream.failed, stream.answered) == (1, 39)  # the frame that waited beside it was tried again
+    assert [event.cause for event in kept.events if event.result is None] == ["the runtime failed"]
     assert [event.index for event in kept.events] == list(range(40))
     assert not summary.verdict.valid
 

@@ -73,6 +73,11 @@ class Brain:
     def model(self) -> Model:
         return self.places[0].lane.engines()[0].model
 
+    @property
+    def closed(self) -> bool:
+        """Whether the models were given back, by the last thread or because they are broken."""
+        return self._closed
+
     def left(self) -> None:
         """A thread works here no more; with the last one everything is given back."""
         with self._lock:

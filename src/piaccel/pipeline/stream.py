@@ -173,6 +173,7 @@ class Stream:
     def _work(self, number: int) -> None:
         """Answer frames until there are no more."""
         brain: Brain | None = None
+        again: Taken | None = None
         try:
             while True:
                 with self._change:
@@ -182,7 +183,11 @@ class Stream:
                     if brain is not None:
                         brain.left()
                     brain = current
-                if not self._answer(brain, brain.places[number]):
+                place = brain.places[number]
+                taken = again or self._take(brain, place)
+                if taken is not None:
+                    again = self._answer(brain, place, taken, first=again is None)
+                elif self._brain is brain or self._stopping.is_set():
                     return
         except Exception as error:  # noqa: BLE001 - nobody looks at what a thread raises
             self._break(error)
@@ -195,15 +200,15 @@ class Stream:
                 self._flush_last()
                 self.ended.set()
 
-    def _answer(self, brain: Brain, place: Place) -> bool:
-        """Take a frame and answer it; False when there are no more."""
-        seat = place.seat
-        taken = self.mailbox.take(
-            None if self._eager else seat.wait_ns, lambda: self._brain is not brain or self._stopping.is_set()
+    def _take(self, brain: Brain, place: Place) -> Taken | None:
+        """Wait for a frame; None when there are no more, or other models are to be asked."""
+        return self.mailbox.take(
+            None if self._eager else place.seat.wait_ns, lambda: self._brain is not brain or self._stopping.is_set()
         )
-        if taken is None:
-            return self._brain is not brain and not self._stopping.is_set()
-        seat.taken()
+
+    def _answer(self, brain: Brain, place: Place, taken: Taken, first: bool) -> Taken | None:
+        """Answer a frame; return it where it is to be tried again with the models that are opened in place of these."""
+        place.seat.taken()
         stages = {"wait": taken.taken_ns - (taken.frame.exposed_ns or taken.taken_ns)}
         result: Result | None = None
         cause = ""
@@ -214,16 +219,19 @@ class Stream:
             cause, failure = str(error), error
         except Exception as error:  # noqa: BLE001 - one frame's trouble is not the end of a run of months
             cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        seat.answered(stages.get("preprocess", 0))
+        place.seat.answered(stages.get("preprocess", 0))
+        lost = isinstance(failure, LOST)
+        if lost and first and brain.closed and not self._closing.is_set():  # another thread's frame found it broken
+            return taken
         self.mailbox.done(taken, result is not None)
         self._finish(taken.ticket, self._event(brain, taken, result, cause, stages))
         if result is not None:
             self._error = ""
         else:
             self._complain(cause)
-        if isinstance(failure, LOST):
+        if lost:
             self._reopen(brain)
-        return True
+        return None
 
     def _event(self, brain: Brain, taken: Taken, result: Result | None, cause: str, stages: Mapping[str, int]) -> Event:
         model, frame = brain.model, taken.frame
