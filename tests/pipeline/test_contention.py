@@ -10,7 +10,7 @@ import pytest
 
 from piaccel.pipeline.runner import Pipeline
 from piaccel.sinks import Event
-from piaccel.sources._code import read_code
+from piaccel.sources.synthetic import read_code
 
 
 @pytest.fixture

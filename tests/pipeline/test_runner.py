@@ -15,7 +15,7 @@ from piaccel.errors import InferenceError, NotFoundError, OptionError, Unavailab
 from piaccel.pipeline import stream as streams
 from piaccel.pipeline.runner import Pipeline, Summary
 from piaccel.sinks import Event, Options, Sink
-from piaccel.sources._code import read_code
+from piaccel.sources.synthetic import read_code
 from piaccel.tensors import Array
 
 FAST = "synthetic:fps=0,size=320x240"

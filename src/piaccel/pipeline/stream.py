@@ -327,24 +327,21 @@ class Stream:
         self._error = cause
 
     def _reopen(self, broken: Brain) -> None:
-        """Open the models anew, with growing pauses, until it works or the run ends. One thread does it."""
-        if not self._change.acquire(blocking=False):
-            return
-        try:
+        """Open the models anew, with growing pauses, until it works or the run ends; other threads wait."""
+        with self._change:
+            if self._brain is not broken or self._closing.is_set():
+                return
+            broken.close(broken=True)  # an accelerator is had by one only: the lost one must let go of it
             pause_s = PATIENCE_S[0]
-            if self._brain is broken and not self._closing.is_set():
-                broken.close(broken=True)  # an accelerator is had by one only: the lost one must let go of it
-            while self._brain is broken and not self._closing.wait(pause_s):
+            while not self._closing.wait(pause_s):
                 try:
-                    fresh = self._think(self, self.rung)
+                    self._brain = self._think(self, self.rung)
                 except PiaccelError as error:
                     self._complain(str(error))
                     pause_s = min(2 * pause_s, PATIENCE_S[1])
                     continue
-                self._brain = fresh
                 _log.warning("%s: the model answers again", self.name)
-        finally:
-            self._change.release()
+                return
 
     def _break(self, error: Exception) -> None:
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -18,6 +18,8 @@ from piaccel import images, sources
 from piaccel.errors import InputError, NotFoundError, OptionError, UnavailableError
 from piaccel.frames import Frame, Geometry, Pool
 from piaccel.sources import _code
+from piaccel.sources._code import Code as Code
+from piaccel.sources._code import read_code as read_code
 
 _MOST_PICTURES = 32
 _BACK_NS = 1_000_000_000
