@@ -281,6 +281,21 @@ def test_a_sink_that_can_never_work_ends_the_run_with_its_reason(bundle: str) ->
     assert not summary.verdict.valid
 
 
+@pytest.mark.parametrize("rule", ["on=gear chiped", "on=!gear good|crack"])
+def test_a_label_that_no_model_has_is_refused_before_anything_runs(bundle: str, tmp_path: Path, rule: str) -> None:
+    sink = f"jsonl:{tmp_path}/never.jsonl,{rule}"
+    with pytest.raises(OptionError, match="can never come") as caught:
+        Pipeline(FAST, bundle, sinks=[sink], backend="litert").run(frames=1)
+    assert "gear" in caught.value.hint
+    assert not (tmp_path / "never.jsonl").exists()
+
+
+def test_a_label_that_the_model_has_is_waited_for(bundle: str, tmp_path: Path) -> None:
+    sink = f"jsonl:{tmp_path}/out.jsonl,on=!gear good"
+    Pipeline(FAST, bundle, sinks=[sink], backend="litert").run(frames=2)
+    assert (tmp_path / "out.jsonl").exists()
+
+
 def test_a_sink_that_is_down_does_not_end_the_run_and_gets_everything_when_it_is_back(bundle: str) -> None:
     class Down(Kept):
         up = False

@@ -21,7 +21,7 @@ from piaccel.bench.environment import usable_cores
 from piaccel.device import sensors as board_sensors
 from piaccel.errors import OptionError, PiaccelError
 from piaccel.models import Model
-from piaccel.pipeline import function_sink, policies, triggers
+from piaccel.pipeline import function_sink, labels, policies, triggers
 from piaccel.pipeline.assembly import Assembly, check_model
 from piaccel.pipeline.brain import Brain
 from piaccel.pipeline.camera import Camera
@@ -134,6 +134,8 @@ class Pipeline:
             for stream in self._streams:
                 stream.open()
                 self._check_track(stream)
+            for outlet in self._outlets:
+                labels.check(outlet, [each for each in self._streams if self._feeds(each.name, outlet)])
             for outlet in self._outlets:
                 outlet.start()
             cameras = list(self._cameras.values())
@@ -261,7 +263,7 @@ class Pipeline:
 
     def _stream(self, name: str, settings: StreamSettings, frames: int | None) -> Stream:
         camera = self._camera(settings)
-        outlets = [each for each in self._outlets if settings.sinks is None or each.name in settings.sinks]
+        outlets = [each for each in self._outlets if self._feeds(name, each)]
         deadline_ns = None if settings.deadline_s is None else round(settings.deadline_s * 1e9)
         period_ns = None if settings.period_s is None else round(settings.period_s * 1e9)
         trigger = triggers.make(settings.trigger) if settings.trigger is not None else None
@@ -293,6 +295,10 @@ class Pipeline:
             self._ladders[name] = Ladder(1 + len(settings.ladder), self._heat)
         camera.mailboxes.append(stream.mailbox)
         return stream
+
+    def _feeds(self, stream: str, outlet: Outlet) -> bool:
+        wanted = self.settings.streams[stream].sinks
+        return wanted is None or outlet.name in wanted
 
     def _think(self, settings: StreamSettings, camera: Camera, stream: Stream, rung: int) -> Brain:
         if isinstance(camera.source, OwnCamera):

@@ -128,6 +128,15 @@ class Stream:
         self.mailbox.wake()
 
     @property
+    def labels(self) -> frozenset[str]:
+        """What its results can be labelled with; empty where a model has no labels, or labels of points."""
+        assert self._brain is not None
+        models = [engine.model for engine in self._brain.places[0].lane.engines()]
+        if not all(model.labels and model.task.kind != "pose" for model in models):
+            return frozenset()
+        return frozenset(label for model in models for label in model.labels)
+
+    @property
     def kind(self) -> str:
         """The kind of its results."""
         assert self._brain is not None
