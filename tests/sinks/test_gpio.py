@@ -360,7 +360,7 @@ def told(pin, value):
     print("level", int(value), file=sys.stderr, flush=True)
 MockPin._set_state = told
 from piaccel.cli import main
-sink = "gpio:17,reject=nothing,safe=on"
+sink = "gpio:17,reject=gear good,reject_min_score=1,safe=on"
 model = [sys.argv[1], "--backend", "litert"]
 sys.exit(main(["run", "--source", "synthetic:fps=20", "--model", *model, "--sink", sink]))
 """
