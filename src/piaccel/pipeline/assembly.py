@@ -157,7 +157,15 @@ class _Wanted:
 
     @classmethod
     def then(cls, settings: ThenSettings) -> _Wanted:
-        return cls(settings.model, settings.backend, settings.variant, settings.threads)
+        return cls(
+            settings.model,
+            settings.backend,
+            settings.variant,
+            settings.threads,
+            task=settings.task,
+            labels=settings.label_file,
+            threshold=settings.threshold,
+        )
 
 
 def on_rung(settings: StreamSettings, rung: int) -> StreamSettings:

@@ -24,8 +24,12 @@ class ThenSettings:
     backend: str = "auto"
     variant: str | None = None
     threads: int | None = None
+    task: str | None = None
+    label_file: str | None = None
+    """What a file without a manifest does not say: the second model's task and labels."""
+    threshold: float | None = None
     labels: tuple[str, ...] = ()
-    """Only findings with one of these labels; all when empty."""
+    """Only findings of the first model with one of these labels; all when empty."""
     min_score: float = 0.0
     margin: float = 0.1
     """Share of a box's sides that is added around it."""
