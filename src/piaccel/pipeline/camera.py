@@ -142,7 +142,7 @@ class Camera:
         if size != self._size:
             if self._size is not None:
                 self._resized += 1
-                level = logging.WARNING if self.source.live else logging.INFO  # pictures in a folder differ as they like
+                level = logging.WARNING if self.source.live else logging.INFO  # pictures in a folder differ
                 _log.log(level, "%s: frames are %dx%d now", self.name, size[1], size[0])
             self._size = size
         return replace(frame, index=index, exposed_ns=exposed)
