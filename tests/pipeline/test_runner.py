@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -325,7 +325,15 @@ def test_stopping_twice_does_nothing_more(bundle: str) -> None:
     accounted(pipeline.summary())
 
 
-def test_ctrl_c_finishes_what_is_under_way(bundle: str) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_finishes_what_is_under_way(interruptible: None, bundle: str) -> None:
     kept = Kept()
     pipeline = Pipeline("synthetic:fps=50,size=320x240", bundle, sinks=[kept], backend="litert")
     pipeline.start()
