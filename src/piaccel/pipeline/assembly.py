@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,10 @@ class Assembly:
                 engine = self._engine(_Wanted.first(settings), worker, held)
                 second = None if settings.then is None else self._engine(_Wanted.then(settings.then), worker, held)
                 seat = Seat(engine, stream.mailbox.wake)
-                for _ in range(self._threads(settings, stream)):
-                    places.append(Place(self._lane(settings, stream.name, engine, second, seat), seat))
+                for thread in range(self._threads(settings, stream)):
+                    admitted = partial(seat.admitted, thread)
+                    lane = self._lane(settings, stream.name, engine, second, admitted)
+                    places.append(Place(lane, seat, thread))
         except BaseException:
             release(False)
             raise
@@ -72,7 +75,7 @@ class Assembly:
         """What answers the frames of such a camera. Raises OptionError for a model without one."""
         engine = Engine(camera.model, Gate(1))
         seat = Seat(engine, stream.mailbox.wake)
-        return Brain([Place(OwnLane(camera, engine, seat.admitted), seat)], lambda broken: None)
+        return Brain([Place(OwnLane(camera, engine, partial(seat.admitted, 0)), seat)], lambda broken: None)
 
     def _engine(self, wanted: _Wanted, worker: int, held: list[Engine]) -> Engine:
         engine = self._pool.acquire(f"{worker}: {wanted}", lambda: self._open(wanted))
@@ -108,8 +111,15 @@ class Assembly:
             **given,
         )
 
-    def _lane(self, settings: StreamSettings, who: str, engine: Engine, second: Engine | None, seat: Seat) -> Lane:
-        lane: Lane = Single(engine, who, seat.admitted)
+    def _lane(
+        self,
+        settings: StreamSettings,
+        who: str,
+        engine: Engine,
+        second: Engine | None,
+        admitted: Callable[[], None],
+    ) -> Lane:
+        lane: Lane = Single(engine, who, admitted)
         if settings.tiles is not None:
             from piaccel.pipeline.tiles import Tiles
 

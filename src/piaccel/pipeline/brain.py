@@ -23,27 +23,30 @@ class Seat:
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.engine = engine
         self.wake = wake
-        self._preparing = False
+        self._preparing: int | None = None
+        """Which of the threads has a frame whose turn has not come."""
         self._prepare_ns = 0.0
         engine.when_free.append(wake)
 
     def wait_ns(self, now_ns: int) -> int:
         """For how long it is still too early to take a frame."""
-        if self._preparing:
+        if self._preparing is not None:
             return 1_000_000_000
         return max(0, self.engine.remaining_ns(now_ns) - round(_MARGIN * self._prepare_ns))
 
-    def taken(self) -> None:
-        self._preparing = True
+    def taken(self, thread: int) -> None:
+        """A thread has taken a frame."""
+        self._preparing = thread
 
-    def admitted(self) -> None:
-        """The frame's turn at the model has come."""
-        self._preparing = False
-        self.wake()
+    def admitted(self, thread: int) -> None:
+        """The turn of its frame at the model has come."""
+        if self._preparing == thread:
+            self._preparing = None
+            self.wake()
 
-    def answered(self, prepare_ns: int) -> None:
-        """A frame is done, whether it came to its turn or not; it took so long to prepare."""
-        self._preparing = False
+    def answered(self, thread: int, prepare_ns: int) -> None:
+        """Its frame is done, whether it came to its turn or not; it took so long to prepare."""
+        self.admitted(thread)
         self._prepare_ns += (prepare_ns - self._prepare_ns) * (_WEIGHT if self._prepare_ns else 1.0)
 
     def leave(self) -> None:
@@ -57,6 +60,7 @@ class Place:
 
     lane: Lane
     seat: Seat
+    thread: int = 0
 
 
 class Brain:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -39,6 +40,8 @@ from piaccel.sinks import Event, Sink
 from piaccel.sources import Source
 
 SCHEMA = "piaccel.run/1"
+SWITCH_S = 0.001
+"""How long a thread may keep Python's lock from the others meanwhile; Python's own 5 ms would show in the ages."""
 _log = logging.getLogger("piaccel")
 
 
@@ -115,6 +118,7 @@ class Pipeline:
         self._last: dict[str, Event] = {}
         self._wants: Callable[[str], bool] = lambda _: False
         self._stop = threading.Event()
+        self._switch_s: float | None = None
         self._stopped = False
         self._why = ""
 
@@ -128,6 +132,8 @@ class Pipeline:
 
         Raises what opening the models raises; sources and sinks are tried again where that may help.
         """
+        self._switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(min(SWITCH_S, self._switch_s))
         try:
             for name, settings in self.settings.streams.items():
                 self._streams.append(self._stream(name, settings, frames))
@@ -210,6 +216,8 @@ class Pipeline:
             outlet.stop(self.settings.drain_s)
         for service in self._services:
             service.stop()
+        if self._switch_s is not None:
+            sys.setswitchinterval(self._switch_s)
 
     @property
     def ended(self) -> bool:

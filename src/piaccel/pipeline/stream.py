@@ -217,7 +217,7 @@ class Stream:
 
     def _answer(self, brain: Brain, place: Place, taken: Taken, first: bool) -> Taken | None:
         """Answer a frame; return it where it is to be tried again with the models that are opened in place of these."""
-        place.seat.taken()
+        place.seat.taken(place.thread)
         stages = {"wait": taken.taken_ns - (taken.frame.exposed_ns or taken.taken_ns)}
         result: Result | None = None
         cause = ""
@@ -228,7 +228,7 @@ class Stream:
             cause, failure = str(error), error
         except Exception as error:  # noqa: BLE001 - one frame's trouble is not the end of a run of months
             cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        place.seat.answered(stages.get("preprocess", 0))
+        place.seat.answered(place.thread, stages.get("preprocess", 0))
         lost = isinstance(failure, LOST)
         if lost and first and brain.closed and not self._closing.is_set():  # another thread's frame found it broken
             return taken
