@@ -318,21 +318,6 @@ def test_a_sink_that_is_down_does_not_end_the_run_and_gets_everything_when_it_is
     assert summary.numbers.sinks[0].given_up == {}
 
 
-def test_a_frame_is_taken_only_when_the_model_is_about_to_be_free(bundle: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = models.load(bundle, "litert", threads=1)
-    run = slow.session.run
-
-    def slowly(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        time.sleep(0.06)
-        return run(feeds)
-
-    monkeypatch.setattr(slow.session, "run", slowly)
-    kept = Kept()
-    Pipeline("synthetic:fps=50,size=320x240", slow, sinks=[kept]).run(frames=30)
-    gates = sorted(event.stages_ns["gate"] for event in kept.events)
-    assert gates[len(gates) // 2] < 30_000_000  # half of a run: a frame taken as the run began would wait for all of it
-
-
 def test_the_switch_interval_is_what_it_was_before(bundle: str) -> None:
     before = sys.getswitchinterval()
     pipeline = Pipeline("synthetic:fps=30,size=320x240", bundle, backend="litert")
