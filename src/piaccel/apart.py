@@ -26,6 +26,7 @@ LOAD_S = 300.0
 HANG_S = 30.0
 """A run that takes longer is taken for hung, and its process is ended."""
 _ALIGNMENT = 64
+_UNKNOWN = "unknown"
 _UNKNOWN_BYTES = 8 << 20
 """Room for outputs whose shapes are not known before the first run; larger ones go over the pipe."""
 
@@ -91,9 +92,8 @@ class ApartSession(Session):
         try:
             told = self._worker.call("piaccel.apart:run_here", shapes, timeout=self._hang_s)
         except CrashError as error:
-            raise CrashError(
-                f"{self._path}: the runtime ended its process: {_cause(error)}", hint=error.hint
-            ) from error
+            cause = (self._worker.ended if _cause(error) == _UNKNOWN else "") or _cause(error)
+            raise CrashError(f"{self._path}: the runtime ended its process: {cause}", hint=error.hint) from error
         except HangError as error:
             raise HangError(f"{self._path}: no answer within {self._hang_s:g} s; its process was ended") from error
         return {
@@ -209,7 +209,7 @@ def share_here(parent: int, fd: int, split: int) -> None:
 def run_here(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """In the child: run on what lies in the memory, and tell where the outputs lie."""
     if _session is None or _memory is None:  # a child that was started in place of one that had just ended
-        raise CrashError("the process ended before it was asked: unknown")
+        raise CrashError(f"the process ended before it was asked: {_UNKNOWN}")
     places = _memory.inputs(_session.inputs, shapes)
     return _memory.put(_session.run({spec.name: place for spec, place in zip(_session.inputs, places, strict=True)}))
 

@@ -42,6 +42,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
         self._stderr: IO[bytes] | None = None
+        self.ended = ""
+        """How the last child that ended by itself did so."""
 
     @property
     def pid(self) -> int | None:
@@ -142,6 +144,7 @@ class Worker:
 
     def close(self) -> None:
         """End the child. Idempotent."""
+        self.ended = self.fate or self.ended
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
