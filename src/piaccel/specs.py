@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -83,11 +83,6 @@ def options(kind: type[T], owner: str, given: Mapping[str, Any]) -> T:
         else:
             values[key] = value
     return config.structure(kind, values, owner)
-
-
-def written(pairs: Iterable[str]) -> str:
-    """The names of options as a user writes them."""
-    return ", ".join(sorted(map(_written, pairs)))
 
 
 def _written(name: str) -> str:
