@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -245,3 +245,27 @@ def _write_all(fd: int, blob: bytes) -> None:
     left = memoryview(blob)
     while left:
         left = left[os.write(fd, left) :]
+
+
+class LinesSink(sinks.Sink):
+    """A sink whose events are lines of a file: it has ``_lines``, and adds one to them in ``deliver``."""
+
+    options = Options
+    chosen: Options
+    _lines: Lines
+
+    def open(self) -> None:
+        self._lines.open()
+
+    def tick(self) -> None:
+        self._lines.tick()
+
+    def flush(self, timeout_s: float) -> int:
+        self._lines.commit()
+        return 0
+
+    def close(self) -> None:
+        self._lines.close()
+
+    def facts(self) -> Mapping[str, float]:
+        return {**self._lines.facts, "unconfirmed": self._lines.waiting}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from piaccel.errors import OptionError
-from piaccel.sinks import Event, Sink, _lines
+from piaccel.sinks import Event, _lines
 
 COLUMNS = (
     "time",
@@ -29,11 +28,8 @@ _FORMULA = ("=", "+", "-", "@")
 """A cell that begins so is computed by a spreadsheet, or even run: OWASP, "CSV Injection"."""
 
 
-class Csv(Sink):
+class Csv(_lines.LinesSink):
     """Writes one row for each event: its best finding, and all of them as "crack 0.91; hole 0.40"."""
-
-    options = _lines.Options
-    chosen: _lines.Options
 
     def __init__(self, target: str, options: _lines.Options) -> None:
         super().__init__(target, options)
@@ -42,24 +38,8 @@ class Csv(Sink):
         header = (",".join(COLUMNS) + "\n").encode()
         self._lines = _lines.Lines(Path(target), options, header=header, ours=lambda line: line.startswith(b"time,"))
 
-    def open(self) -> None:
-        self._lines.open()
-
     def deliver(self, event: Event) -> None:
         self._lines.add(row(event))
-
-    def tick(self) -> None:
-        self._lines.tick()
-
-    def flush(self, timeout_s: float) -> int:
-        self._lines.commit()
-        return 0
-
-    def close(self) -> None:
-        self._lines.close()
-
-    def facts(self) -> Mapping[str, float]:
-        return {**self._lines.facts, "unconfirmed": self._lines.waiting}
 
 
 def row(event: Event) -> bytes:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from piaccel.errors import OptionError
-from piaccel.sinks import Event, Sink, _lines
+from piaccel.sinks import Event, _lines
 
 
-class Jsonl(Sink):
+class Jsonl(_lines.LinesSink):
     """Writes ``Event.to_dict()`` as one line of the file named by the target."""
-
-    options = _lines.Options
-    chosen: _lines.Options
 
     def __init__(self, target: str, options: _lines.Options) -> None:
         super().__init__(target, options)
@@ -22,25 +18,9 @@ class Jsonl(Sink):
             raise OptionError("jsonl needs a file", hint="write jsonl:results.jsonl")
         self._lines = _lines.Lines(Path(target), options, whole=_whole, ours=lambda line: line.startswith(b"{"))
 
-    def open(self) -> None:
-        self._lines.open()
-
     def deliver(self, event: Event) -> None:
         text = json.dumps(event.to_dict(), ensure_ascii=False, separators=(",", ":"))
         self._lines.add(text.encode("utf-8", "replace") + b"\n")
-
-    def tick(self) -> None:
-        self._lines.tick()
-
-    def flush(self, timeout_s: float) -> int:
-        self._lines.commit()
-        return 0
-
-    def close(self) -> None:
-        self._lines.close()
-
-    def facts(self) -> Mapping[str, float]:
-        return {**self._lines.facts, "unconfirmed": self._lines.waiting}
 
 
 def _whole(line: bytes) -> bool:
