@@ -1,5 +1,6 @@
 """OpenVINO: ONNX, TensorFlow Lite and its own .xml."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,3 +241,25 @@ def test_an_old_openvino_without_a_stick_says_so(
     with pytest.raises(UnavailableError, match=said) as caught:
         BACKEND.load(networks.onnx_file(tmp_path / "tiny.onnx"), OpenVINOOptions(threads=1, device="MYRIAD"))
     assert caught.value.hint
+
+
+def test_a_signal_after_two_sessions_were_closed_is_handled(tmp_path: Path) -> None:
+    """Where the CPU has AMX, a plug-in that goes away may take the memory with it that signals are handled on."""
+    child = """if True:
+        import os, signal, sys
+        from pathlib import Path
+        from piaccel import backends
+        plugin = backends.get("openvino")
+        sessions = [plugin.load(Path(sys.argv[1]), plugin.options(threads=1)) for _ in range(2)]
+        for session in sessions:
+            session.close()
+        del session, sessions
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            print("handled")
+    """
+    path = networks.onnx_file(tmp_path / "tiny.onnx")
+    done = subprocess.run([sys.executable, "-c", child, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,7 @@ class OpenVINO(Backend):
     def _probe(self) -> Availability:
         ov = _runtime()
         version = ov.get_version().partition("-")[0]
-        core = ov.Core()
+        core = _core(ov)
         devices = tuple(core.available_devices)
         stick = _stick()
         if stick and not _has_plugin(core, "MYRIAD"):
@@ -57,7 +58,7 @@ class OpenVINO(Backend):
 
     def _load(self, path: Path, options: OpenVINOOptions) -> Session:
         ov = _runtime()
-        core = ov.Core()
+        core = _core(ov)
         device = options.device.upper()
         _check(ov, core, device)
         model, settings = core.read_model(path), _settings(device, options)
@@ -81,6 +82,13 @@ def _runtime() -> Any:
     import openvino.runtime
 
     return openvino.runtime
+
+
+@cache
+def _core(ov: Any) -> Any:
+    """One for the process: with a core goes its CPU plug-in, and where the CPU has AMX that takes with it the memory on
+    which the thread that loaded it handles signals (sigaltstack, OpenVINO 2026.4): the next signal kills."""
+    return ov.Core()
 
 
 def _settings(device: str, options: OpenVINOOptions) -> dict[str, Any]:
