@@ -52,7 +52,7 @@ fuzz: $(READY) ## Open thousands of mutated files per format (long)
 benchmarks: $(READY) ## Measure piaccel's own cost against the bare runtimes and their tools (minutes)
 	$(BIN)/python -m benchmarks
 
-COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --extra runtimes --extra run --group dev pyproject.toml
+COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --extra runtimes --extra run --extra serve --extra grpc --extra trace --group dev pyproject.toml
 lock: $(READY) ## Resolve the lock files anew
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --universal -c requirements/default.in -o requirements/default.txt

@@ -72,3 +72,22 @@ class HangError(PiaccelError, TimeoutError):
 
 class ConditionsError(PiaccelError, ValueError):
     """Two measurements taken under conditions that may not be compared."""
+
+
+class ServiceError(PiaccelError, RuntimeError):
+    """A request that the service refuses or cannot finish. ``kind`` is Triton's name for it, in lower case."""
+
+    def __init__(self, kind: str, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        """not_found, invalid_argument, unavailable, deadline_exceeded, resource_exhausted (a key's quota), too_large,
+        unsupported, unauthenticated, permission_denied, internal."""
+        self.retry_after_s = retry_after_s
+        """When it is worth another try; None where nobody knows."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_refusal, (self.kind, self.message, self.hint, self.retry_after_s)
+
+
+def _rebuild_refusal(kind: str, message: str, hint: str, retry_after_s: float | None) -> ServiceError:
+    return ServiceError(kind, message, hint=hint, retry_after_s=retry_after_s)

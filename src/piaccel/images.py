@@ -36,28 +36,45 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     EXIF orientation is applied, 16 bits become 8, grey becomes RGB, an alpha channel is dropped.
     Raises NotFoundError when there is no such file, InputError when it is not a whole picture.
     """
-    import cv2
-
     path = Path(path)
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)  # not cv2.imread, which says None to every error
+        data = path.read_bytes()  # not cv2.imread, which says None to every error
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {files.reason(path, error)}") from error
-    if not data.size:
-        raise InputError(f"{path}: the file is empty, expected a picture")
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes | memoryview, name: str = "the picture") -> NDArray[np.uint8]:
+    """Return the picture that these bytes of a file are, as ``read_image`` does. Raises InputError naming ``name``."""
+    import cv2
+
+    blob = np.frombuffer(data, np.uint8)
+    if not blob.size:
+        raise InputError(f"{name}: the file is empty, expected a picture")
     try:
         with chatter.quiet():
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+            image = cv2.imdecode(blob, cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        raise InputError(f"{path}: OpenCV cannot decode the picture: {error.err}") from error
+        raise InputError(f"{name}: OpenCV cannot decode the picture: {error.err}") from error
     if image is None:
         raise InputError(
-            f"{path}: not a picture, or a truncated one ({data.size} bytes)",
+            f"{name}: not a picture, or a truncated one ({blob.size} bytes)",
             hint="piaccel reads what OpenCV reads: JPEG, PNG, BMP, WebP, TIFF and others",
         )
     return np.asarray(image, np.uint8)
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int = 85) -> bytes:
+    """Return the uint8 (H, W, 3) RGB picture as a JPEG file. Raises InputError for one that JPEG cannot hold."""
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    done, blob = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise InputError(f"a picture of {image.shape} cannot be encoded as JPEG")
+    return blob.tobytes()
 
 
 def write_image(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:

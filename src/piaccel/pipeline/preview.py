@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from piaccel.images import encode_jpeg
 from piaccel.sinks import Event
 
 WIDTH = 960
@@ -107,8 +108,7 @@ def jpeg(event: Event) -> bytes:
     if width > WIDTH:
         size = (WIDTH, max(1, round(height * WIDTH / width)))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return bytes(data)
+    return encode_jpeg(image, QUALITY)
 
 
 def background() -> None:

@@ -1,0 +1,97 @@
+"""A version of a model on the side that holds it: in its own process, or in a thread of the service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from piaccel import auto, images
+from piaccel.backends import CameraSession
+from piaccel.errors import OptionError
+from piaccel.frames import Frame
+from piaccel.models import Model
+from piaccel.serving.messages import Bytes
+from piaccel.serving.runner import Facts, GoldenCheck, Opening, Picture
+from piaccel.tensors import Array
+
+_JPEG_QUALITY = 85
+
+
+class Host:
+    """Opens a version and answers for it. Synchronous; not for use from several threads at once."""
+
+    def __init__(self, opening: Opening) -> None:
+        begun = time.perf_counter()
+        self._path = opening.path
+        self.model: Model = auto.load(
+            opening.path,
+            opening.backend,
+            variant=opening.variant,
+            threads=opening.threads,
+            options=opening.options,
+            fallback=False,
+            **opening.overrides,
+        )
+        session = self.model.session
+        if isinstance(session, CameraSession):
+            self.model.close()
+            raise OptionError(f"{self.model.backend} has a camera of its own: it cannot be fed by requests")
+        self.facts = Facts(
+            inputs=session.inputs,
+            outputs=session.outputs,
+            backend=self.model.backend,
+            variant=self.model.variant.name,
+            threads=self.model.threads,
+            why=self.model.why,
+            kind=self.model.task.kind,
+            family=self.model.task.family,
+            labels=tuple(self.model.labels),
+            load_s=time.perf_counter() - begun,
+            memory_bytes=None,
+        )
+
+    def warm_up(self, runs: int = 2) -> None:
+        """Answer grey pictures: the first runs of most runtimes are slow."""
+        height, width = self.model.preprocessing.size
+        grey = np.full((height, width, 3), 128, np.uint8)
+        for _ in range(runs):
+            self.model.predict(grey)
+
+    def infer(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the network on raw tensors by name; its outputs as the network has them."""
+        return self.model.session.run(feeds)
+
+    def predict(self, image: Bytes, annotate: bool = False) -> Picture:
+        """Decode and answer a picture. Raises InputError."""
+        marks = [time.perf_counter()]
+        pixels = images.decode_image(memoryview(image))
+        marks.append(time.perf_counter())
+        feeds, geometry = self.model.preprocess(Frame(pixels, 0, time.monotonic_ns()).image)
+        marks.append(time.perf_counter())
+        outputs = self.model.infer(feeds)
+        marks.append(time.perf_counter())
+        result = self.model.answer(outputs, geometry)
+        told = result.to_dict()
+        marks.append(time.perf_counter())
+        drawn = images.encode_jpeg(result.draw(pixels), _JPEG_QUALITY) if annotate else None
+        names = ("decode", "pre", "infer", "post")
+        times = {name: (b - a) * 1e3 for name, a, b in zip(names, marks, marks[1:], strict=False)}
+        return Picture(told, drawn, times)
+
+    def check(self, samples: Path | None = None) -> GoldenCheck:
+        """Answer golden samples (``piaccel.serving.golden``)."""
+        from piaccel.serving import golden
+
+        return golden.check(self.model, self._path if samples is None else samples)
+
+    def close(self) -> None:
+        """Idempotent."""
+        self.model.close()
+
+
+def feeds_of(facts: Facts, arrays: Sequence[Array]) -> dict[str, Array]:
+    """Arrays in the order of the inputs, by name."""
+    return {spec.name: array for spec, array in zip(facts.inputs, arrays, strict=True)}
