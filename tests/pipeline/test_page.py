@@ -17,7 +17,7 @@ from piaccel.pipeline.web import Web
 from piaccel.sinks import Event
 from piaccel.tasks import Detections
 from tests.pipeline import snapshots
-from tests.pipeline.browser import CHROMIUM, Browser
+from tests.browser import CHROMIUM, Browser
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),

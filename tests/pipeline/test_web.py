@@ -93,8 +93,10 @@ def part(answer: http.client.HTTPResponse) -> np.ndarray[Any, Any]:
     ("path", "kind", "words"),
     [
         ("/", "text/html", b"<!DOCTYPE html>"),
-        ("/page.css", "text/css", b"--page"),
-        ("/page.js", "text/javascript", b"textContent"),
+        ("/look.css", "text/css", b"--page"),
+        ("/page.css", "text/css", b".stream"),
+        ("/parts.js", "text/javascript", b"textContent"),
+        ("/page.js", "text/javascript", b"parts.js"),
         ("/icon.svg", "image/svg+xml", b"<svg"),
         ("/health", "text/plain", b"ok"),
     ],

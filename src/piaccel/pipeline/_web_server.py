@@ -10,12 +10,12 @@ import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from piaccel.pipeline import look
 from piaccel.pipeline.masking import masked
 from piaccel.pipeline.preview import Preview, background
 
@@ -26,19 +26,13 @@ CONNECTIONS = 32
 TIMEOUT_S = 10.0
 FIRST_PICTURE_S = 2.0
 STATIC = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/": look.Asset("piaccel.pipeline", "page.html"),
+    "/page.css": look.Asset("piaccel.pipeline", "page.css"),
+    "/page.js": look.Asset("piaccel.pipeline", "page.js"),
+    "/icon.svg": look.Asset("piaccel.pipeline", "icon.svg"),
+    **look.SHARED,
 }
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = look.headers()
 _BOUNDARY = b"--piaccel-picture\r\n"
 _log = logging.getLogger("piaccel")
 
@@ -107,9 +101,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self.web.knows(self.headers.get("Host", "")):
             self._say(HTTPStatus.FORBIDDEN, "this host name is not served here\n")
         elif path in STATIC:
-            name, kind = STATIC[path]
-            data = resources.files("piaccel.pipeline").joinpath("static", name).read_bytes()
-            self._answer(HTTPStatus.OK, kind, data)
+            self._answer(HTTPStatus.OK, STATIC[path].kind, STATIC[path].read())
         elif not self._may(address.query):
             self._say(HTTPStatus.UNAUTHORIZED, "a token is asked for\n", {"WWW-Authenticate": "Bearer"})
         elif path == "/status.json":

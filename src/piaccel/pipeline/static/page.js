@@ -1,96 +1,12 @@
-"use strict";
-// Everything that comes from the pipeline is set as text or as a number in a drawing, never as markup.
+import {chart, draw, element, number, series, showAlarms, text, time} from "./parts.js";
 
 const PERIOD_MS = 1000, PATIENCE_MS = 5000, SHOWN_AT_FIRST = 2;
-const SVG = "http://www.w3.org/2000/svg";
 const panels = new Map();
 let lost = false;
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-function text(node, words) {
-  if (node.textContent !== words) node.textContent = words;
-}
-
-function number(value, digits = 1, unit = "") {
-  if (value === null || value === undefined) return "–";
-  return (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(digits)) + unit;
-}
-
-function time(seconds) {
-  const whole = Math.floor(seconds), pad = (value) => String(value).padStart(2, "0");
-  return `${Math.floor(whole / 3600)}:${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
-}
 
 function address(path, extra = "") {
   const query = new URLSearchParams(location.search), token = query.get("token");
   return path + "?" + (token === null ? "" : "token=" + encodeURIComponent(token) + "&") + extra;
-}
-
-// Charts: lines over the last five minutes, newest at the right.
-
-function chart(title) {
-  const heading = element("h3"), plot = element("div", {class: "plot", role: "img"});
-  const drawing = document.createElementNS(SVG, "svg");
-  drawing.setAttribute("viewBox", "0 0 300 100");
-  drawing.setAttribute("preserveAspectRatio", "none");
-  drawing.setAttribute("aria-hidden", "true");
-  const top = element("span", {class: "top"}), bottom = element("span", {class: "bottom"});
-  const none = element("span", {class: "none"});
-  plot.append(drawing, top, bottom, none);
-  return {title, root: element("div", {class: "chart"}, heading, plot), heading, plot, drawing, top, bottom, none};
-}
-
-function draw(made, now, lines, {unit = "", limit = null, fromZero = true, digits = 1} = {}) {
-  const values = lines.flatMap((line) => line.points.map((point) => point.value)).filter((value) => value !== null);
-  if (limit !== null && values.length) values.push(limit);
-  const most = Math.max(...values, -Infinity);
-  const low = fromZero || !values.length ? 0 : Math.min(...values) - 1;
-  const high = !values.length ? 1 : fromZero ? Math.max(most, 0) * 1.4 : most + 1; // room for the labels
-  const span = high - low || 1;
-  const y = (value) => (96 - (value - low) / span * 92).toFixed(1);
-  made.drawing.replaceChildren();
-  for (const line of lines) {
-    let path = "", pen = "M";
-    for (const point of line.points) {
-      if (point.value === null || point.value === undefined) { pen = "M"; continue; }
-      path += `${pen}${(300 - (now - point.at)).toFixed(1)} ${y(point.value)}`;
-      pen = "L";
-    }
-    const shape = document.createElementNS(SVG, "path");
-    shape.setAttribute("class", "line " + line.kind);
-    shape.setAttribute("d", path || "M0 0");
-    made.drawing.append(shape);
-  }
-  if (limit !== null && values.length) {
-    const shape = document.createElementNS(SVG, "path");
-    shape.setAttribute("class", "limit");
-    shape.setAttribute("d", `M0 ${y(limit)}H300`);
-    made.drawing.append(shape);
-  }
-  const words = lines.map((line) => {
-    const last = line.points.length ? line.points[line.points.length - 1].value : null;
-    return {line, words: `${line.name} ${number(last, digits, unit)}`.trim()};
-  });
-  made.heading.replaceChildren(made.title + " ");
-  for (const {line, words: each} of words) {
-    if (lines.length > 1) made.heading.append(element("i", {class: "key " + line.kind}));
-    made.heading.append(element("b", {}, each));
-  }
-  if (limit !== null) made.heading.append(element("span", {class: "limit-words"}, element("i", {class: "key limit"}), `deadline ${number(limit, digits, unit)}`));
-  made.plot.setAttribute("aria-label", `${made.title}, last five minutes; now ${words.map((each) => each.words).join(", ")}`);
-  text(made.top, values.length ? number(high, digits, unit) : "");
-  text(made.bottom, values.length ? number(low, digits, unit) : "");
-  text(made.none, values.length ? "" : "no numbers yet");
-}
-
-function series(history, key) {
-  return history.map((point) => ({at: point.at, value: point[key] ?? null}));
 }
 
 function perSecond(points) {
@@ -245,10 +161,7 @@ function readings(board) {
 
 function show(seen) {
   text(document.getElementById("up"), "running for " + time(seen.up_s));
-  const alarms = document.querySelector("#alarms ul");
-  if (JSON.stringify([...alarms.children].map((each) => each.textContent)) !== JSON.stringify(seen.alarms)) {
-    alarms.replaceChildren(...seen.alarms.map((each) => element("li", {}, each))); // read out only when they change
-  }
+  showAlarms(document.querySelector("#alarms ul"), seen.alarms);
   showStreams(seen);
   document.getElementById("temperature").replaceChildren(temperature.root);
   draw(temperature, seen.at, [{name: "", kind: "hot", points: series(seen.history, "temperature_c")}], {unit: " °C", fromZero: false});
