@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from piaccel.errors import CrashError
+from piaccel.serving import memory
 from piaccel.serving.host import Host, feeds_of
 from piaccel.serving.messages import Bytes, Tensor
 from piaccel.serving.runner import GoldenCheck, Opening, Picture, Runner
@@ -65,16 +65,9 @@ class InlineRunner(Runner):
         await asyncio.get_running_loop().run_in_executor(self._thread, host.close)
         del host
         self._thread.shutdown(wait=False)
-        trim()
+        memory.trim()
 
     def _open(self) -> Host:
         if self._host is None:
             raise CrashError("the version was closed")
         return self._host
-
-
-def trim() -> None:
-    """Give freed memory back to the system, which glibc keeps: 200 MB became 69 MB after 15 swaps of an 18 MB model."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):  # musl has none
-        libc.malloc_trim(0)
