@@ -16,8 +16,8 @@ from piaccel.pipeline.snapshot import Snapshot
 from piaccel.pipeline.web import Web
 from piaccel.sinks import Event
 from piaccel.tasks import Detections
-from tests.pipeline import snapshots
 from tests.browser import CHROMIUM, Browser
+from tests.pipeline import snapshots
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
