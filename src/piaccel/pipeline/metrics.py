@@ -70,6 +70,7 @@ _BOARD_GAUGES = (
     ("fan_rpm", "Speed of the fan, in turns a minute", "fan_rpm"),
     ("memory_available_bytes", "Memory that programs can still get", "memory_available_bytes"),
     ("load", "Processes that run or want to, over the last minute", "load"),
+    ("power_watts", "Power of the rails that a Pi 5's regulator measures", "power_w"),
 )
 
 
@@ -115,7 +116,9 @@ def _all(seen: Snapshot) -> Iterator[Metric]:
     yield _causes(
         "sink_events_given_up", "Events the sink never got", "sink", [(s.name, s.given_up) for s in seen.sinks]
     )
-    yield from _board(seen)
+    yield from board(seen.board)
+    yield GaugeMetricFamily("piaccel_alarms", "Things that somebody should look at now", value=len(seen.alarms))
+    yield GaugeMetricFamily("piaccel_uptime_seconds", "Since the pipeline started", value=seen.up_s)
 
 
 def _rows(
@@ -160,20 +163,19 @@ def _states(cameras: Iterable[CameraNumbers]) -> Metric:
     return metric
 
 
-def _board(seen: Snapshot) -> Iterator[Metric]:
+def board(readings: Mapping[str, float | None]) -> Iterator[Metric]:
+    """The board's sensors by the names of ``piaccel.device.sensors``; unknown ones are absent."""
     for name, words, key in _BOARD_GAUGES:
-        value = seen.board.get(key)
+        value = readings.get(key)
         if value is not None:
             yield GaugeMetricFamily(f"piaccel_{name}", words, value=value)
-    bits = seen.board.get("throttled")
+    bits = readings.get("throttled")
     if bits is not None:
         metric = GaugeMetricFamily("piaccel_throttled", "The firmware's throttle flags", labels=["condition"])
         for bit, name in enumerate(CONDITIONS):
             metric.add_metric([name], int(bits) >> bit & 1)
             metric.add_metric([f"{name}_since_boot"], int(bits) >> (16 + bit) & 1)
         yield metric
-    yield GaugeMetricFamily("piaccel_alarms", "Things that somebody should look at now", value=len(seen.alarms))
-    yield GaugeMetricFamily("piaccel_uptime_seconds", "Since the pipeline started", value=seen.up_s)
 
 
 def _distributions(histograms: Mapping[tuple[str, str], Histogram]) -> Iterator[Metric]:
@@ -184,20 +186,23 @@ def _distributions(histograms: Mapping[tuple[str, str], Histogram]) -> Iterator[
     )
     for (stream, name), histogram in histograms.items():
         if name == "age":
-            age.add_metric([stream], *_buckets(histogram))
+            age.add_metric([stream], *buckets(histogram))
         elif name == "gap":
-            gap.add_metric([stream], *_buckets(histogram))
+            gap.add_metric([stream], *buckets(histogram))
         else:
-            stages.add_metric([stream, name], *_buckets(histogram))
+            stages.add_metric([stream, name], *buckets(histogram))
     yield from (age, gap, stages)
 
 
-def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
-    """It goes on counting while it is read: the last bucket is never smaller than those before."""
+def buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    """Cumulative counts for ``HistogramMetricFamily.add_metric``, and the sum in seconds.
+
+    It goes on counting while it is read: the last bucket is never smaller than those before.
+    """
     below = histogram.below(_EDGES_NS)
     total = max(histogram.count, below[-1])
-    buckets = [(str(edge), float(count)) for edge, count in zip(EDGES_S, below, strict=True)]
-    return [*buckets, ("+Inf", float(total))], histogram.sum_ns / 1e9
+    counts = [(str(edge), float(count)) for edge, count in zip(EDGES_S, below, strict=True)]
+    return [*counts, ("+Inf", float(total))], histogram.sum_ns / 1e9
 
 
 def _seconds(value_ms: float | None) -> float | None:

@@ -23,7 +23,9 @@ class Meter:
         self.queue_ns = self.input_ns = self.infer_ns = self.output_ns = self.total_ns = self.failed_ns = 0
         self.last_request_at: float | None = None
         self.all = Histogram()
-        """Since the version was loaded."""
+        """Since the version was loaded, as ``waits`` (for a runner) and ``runs_alone`` (the network's part)."""
+        self.waits = Histogram()
+        self.runs_alone = Histogram()
         self._recent = Histogram()
         self._before = Histogram()
         self._turned_ns = clock()
@@ -42,6 +44,8 @@ class Meter:
         self.output_ns += output_ns
         self.total_ns += total_ns
         self.all.add(total_ns)
+        self.waits.add(queue_ns)
+        self.runs_alone.add(infer_ns)
         self._recent.add(total_ns)
         self._ends.append(self._clock())
         self.last_request_at = time.time()
@@ -51,6 +55,11 @@ class Meter:
         self.failed[kind] += 1
         self.failed_ns += total_ns
         self.last_request_at = time.time()
+
+    @property
+    def histograms(self) -> dict[str, Histogram]:
+        """The distributions of the answered requests by name, for metrics."""
+        return {"total": self.all, "queue": self.waits, "infer": self.runs_alone}
 
     def percentile_ms(self, percent: float) -> float | None:
         """Of the last one or two minutes; None without an answer in them."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from piaccel.errors import ServiceError
+from piaccel.pipeline.histogram import Histogram
 from piaccel.serving import datatypes
 from piaccel.serving.crew import Crew
 from piaccel.serving.inline import InlineRunner
@@ -154,6 +155,14 @@ class Service:
             for numbers in each.versions
             if numbers.loaded_at is not None and model in ("", each.name) and version in ("", numbers.version)
         ]
+
+    def histograms(self) -> dict[tuple[str, str, str], dict[str, Histogram]]:
+        """(model, version, variant) to the distributions of its answered requests, of every loaded version."""
+        return {
+            (model, each.name, each.facts.variant): each.meter.histograms
+            for model, versions in self._models.items()
+            for each in versions.values()
+        }
 
     # What operators ask
 
