@@ -58,10 +58,10 @@ export function chart(title, {minutes = 5, words = "last five minutes"} = {}) {
 }
 
 export function draw(made, now, lines, options = {}) {
-  const {unit = "", limit = null, limitName = "deadline", fromZero = true, digits = 1, marks = []} = options;
+  const {unit = "", limits = [], fromZero = true, digits = 1, marks = []} = options;
   made.again = () => draw(made, now, lines, options);
   const values = lines.flatMap((line) => line.points.map((point) => point.value)).filter((value) => value !== null);
-  if (limit !== null && values.length) values.push(limit);
+  if (values.length) values.push(...limits.map((limit) => limit.value));
   const most = Math.max(...values, -Infinity);
   const low = fromZero || !values.length ? 0 : Math.min(...values) - 1;
   const high = !values.length ? 1 : fromZero ? Math.max(most, 0) * 1.4 : most + 1; // room for the labels
@@ -85,14 +85,16 @@ export function draw(made, now, lines, options = {}) {
     }
     add("line " + line.kind, path);
   }
-  if (limit !== null && values.length) add("limit", `M0 ${y(limit)}H300`);
+  if (values.length) for (const limit of limits) add("limit", `M0 ${y(limit.value)}H300`);
   const pointed = made.pointed === null ? null : now - (1 - made.pointed) * made.span;
   if (pointed !== null) add("pointed", `M${x(pointed)} 0V100`);
   const words = lines.map((line) => `${line.name} ${number(valueAt(line.points, pointed), digits, unit)}`.trim());
   const keys = lines.flatMap((line, place) => [
     ...(lines.length > 1 ? [element("i", {class: "key " + line.kind})] : []), element("b", {}, words[place]),
   ]);
-  if (limit !== null) keys.push(element("span", {class: "limit-words"}, element("i", {class: "key limit"}), `${limitName} ${number(limit, digits, unit)}`));
+  for (const limit of limits) {
+    keys.push(element("span", {class: "limit-words"}, element("i", {class: "key limit"}), `${limit.name} ${number(limit.value, limit.digits ?? digits, unit)}`));
+  }
   if (pointed !== null) keys.push(element("span", {class: "moment"}, ` ${new Date(pointed * 1000).toLocaleTimeString()}`));
   made.heading.replaceChildren(made.title + " ", ...keys);
   if (pointed === null) made.plot.setAttribute("aria-label", `${made.title}, ${made.words}; now ${words.join(", ")}`);
