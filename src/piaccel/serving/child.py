@@ -74,7 +74,7 @@ class _Desk:
             told = msgspec.msgpack.encode((picture.result, picture.times_ms))
             drawn = [] if picture.drawn is None else [_blob("drawn", picture.drawn)]
             return "picture", [_blob("result", told), *drawn]
-        return "value", [pickled(self._host.check(unpickled(given[0])))]
+        return "value", [pickled(self._host.check(unpickled(given[0]), alone=True))]
 
     def _open(self, opening: Opening, limit_bytes: int | None) -> Facts:
         if limit_bytes is not None:

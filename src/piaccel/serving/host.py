@@ -10,7 +10,7 @@ import numpy as np
 
 from piaccel import auto, images
 from piaccel.backends import CameraSession
-from piaccel.errors import OptionError
+from piaccel.errors import InferenceError, OptionError
 from piaccel.frames import Frame
 from piaccel.models import Model
 from piaccel.serving.messages import Bytes
@@ -62,7 +62,7 @@ class Host:
 
     def infer(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the network on raw tensors by name; its outputs as the network has them."""
-        return self.model.session.run(feeds)
+        return _sound(self.model.session.run(feeds))
 
     def predict(self, image: Bytes, annotate: bool = False) -> Picture:
         """Decode and answer a picture. Raises InputError."""
@@ -71,7 +71,7 @@ class Host:
         marks.append(time.perf_counter())
         feeds, geometry = self.model.preprocess(Frame(pixels, 0, time.monotonic_ns()).image)
         marks.append(time.perf_counter())
-        outputs = self.model.infer(feeds)
+        outputs = _sound(self.model.infer(feeds))
         marks.append(time.perf_counter())
         result = self.model.answer(outputs, geometry)
         told = result.to_dict()
@@ -81,15 +81,23 @@ class Host:
         times = {name: (b - a) * 1e3 for name, a, b in zip(names, marks, marks[1:], strict=False)}
         return Picture(told, drawn, times)
 
-    def check(self, samples: Path | None = None) -> GoldenCheck:
-        """Answer golden samples (``piaccel.serving.golden``)."""
+    def check(self, samples: Path | None = None, *, alone: bool = False) -> GoldenCheck:
+        """Answer golden samples (``piaccel.serving.golden``); ``alone`` in a process of the version's own."""
         from piaccel.serving import golden
 
-        return golden.check(self.model, self._path if samples is None else samples)
+        return golden.check(self.model, self._path if samples is None else samples, alone=alone)
 
     def close(self) -> None:
         """Idempotent."""
         self.model.close()
+
+
+def _sound(outputs: dict[str, Array]) -> dict[str, Array]:
+    """Raise InferenceError for NaN: a model that says it must not answer."""
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and np.isnan(np.dot(array.ravel(), array.ravel())) and np.isnan(array).any():
+            raise InferenceError(f"output {name} holds NaN")
+    return outputs
 
 
 def feeds_of(facts: Facts, arrays: Sequence[Array]) -> dict[str, Array]:
