@@ -62,6 +62,8 @@ class GoldenCheck:
     """0: the bundle has none; nothing was compared then."""
     reason: str
     """Why it must not serve; "" when it may."""
+    failed: int = 0
+    """Samples with another answer than expected."""
     latency_ms: tuple[float, ...] = ()
     """Of each run, warm."""
     memory_bytes: int | None = None
@@ -100,6 +102,10 @@ class Runner(ABC):
     @abstractmethod
     async def check(self, samples: Path | None = None) -> GoldenCheck:
         """Answer the golden samples of the version's own bundle, or those of another bundle at ``samples``."""
+
+    async def prioritize(self) -> bool:
+        """Lift a runner that was opened at a low priority; False where the system does not allow it."""
+        return True
 
     @abstractmethod
     async def close(self) -> None:
