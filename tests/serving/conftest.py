@@ -27,6 +27,7 @@ def settings(repository: Path) -> Callable[..., Settings]:
     def make(model: dict[str, Any] | None = None, **server: Any) -> Settings:
         own: dict[str, Any] = {"backend": "litert", "variant": "fp32-tflite", "threads": 1, "isolation": "thread"}
         own |= model or {}
+        server = {"settle_s": 0.05, **server}
         return Settings(repository=repository, server=ServerSettings(**server), defaults=ModelSettings(**own))
 
     return make

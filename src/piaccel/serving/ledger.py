@@ -16,6 +16,7 @@ from piaccel.serving.repository import check_name
 
 _log = logging.getLogger("piaccel")
 _HISTORY = 50
+Progress = Literal["", "staged", "verified", "probation"]
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class Record(msgspec.Struct):
     previous: Ref | None = None
     """What a rollback brings back."""
     candidate: Ref | None = None
-    stage: Literal["", "staged", "verified", "probation"] = ""
+    stage: Progress = ""
     """How far the candidate has come."""
     attempts: int = 0
     """Loads of the candidate that were begun; the service may have ended in each."""

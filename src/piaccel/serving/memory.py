@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
 
 
@@ -24,3 +25,8 @@ def own_bytes() -> int | None:
         return None
     private = [line.split() for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:"))]
     return sum(int(words[1]) for words in private) << 10
+
+
+def resident_bytes() -> int:
+    """This process's resident memory. Source: proc(5), /proc/pid/statm."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

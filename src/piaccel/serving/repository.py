@@ -24,7 +24,7 @@ from piaccel.serving.contents import (
 )
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
-_COPIED = "it is still being copied"
+COPIED = "it is still being copied"
 _log = logging.getLogger("piaccel")
 
 
@@ -122,10 +122,10 @@ class Repository:
                     return seen.verdict
                 listed = RELEASE in stamps
                 if not listed and self._clock() - seen.since < self._settle_s:
-                    return Found(model, version, path, False, _COPIED)
+                    return Found(model, version, path, False, COPIED)
                 verdict = _judged(contents, seen, model, version)
                 if contents.survey() != stamps:
-                    return Found(model, version, path, False, _COPIED)
+                    return Found(model, version, path, False, COPIED)
                 seen.verdict = verdict
                 return verdict
         except (ModelError, NotFoundError, OSError) as error:

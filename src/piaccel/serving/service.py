@@ -5,32 +5,32 @@ One event loop owns it; nothing here is thread-safe.
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from piaccel.errors import ServiceError
-from piaccel.pipeline.histogram import Histogram
-from piaccel.serving import datatypes
-from piaccel.serving.crew import Crew
-from piaccel.serving.inline import InlineRunner
+import msgspec
+
+from piaccel.device import sensors
+from piaccel.errors import PiaccelError, ServiceError, WriteError
+from piaccel.serving import boot, description, memory, swap
+from piaccel.serving.ledger import Ledger
+from piaccel.serving.lineup import STABLE, Lineup, Means
 from piaccel.serving.messages import PictureRequest, PictureResponse, Request, Response
-from piaccel.serving.runner import Opening
+from piaccel.serving.opener import open_runner
+from piaccel.serving.repository import COPIED, Repository
 from piaccel.serving.settings import Settings
-from piaccel.serving.snapshot import Happening, ModelNumbers, ServiceNumbers, VersionNumbers
-from piaccel.serving.version import Version
-from piaccel.tensors import TensorSpec
+from piaccel.serving.snapshot import Happening, ServiceNumbers, VersionNumbers
+from piaccel.serving.store import Store
 from piaccel.version import __version__
 
-EXTENSIONS = (
-    "binary_tensor_data",
-    "classification",
-    "model_repository",
-    "model_configuration",
-    "schedule_policy",
-    "statistics",
-)
+EXTENSIONS = description.EXTENSIONS
+RETRY_S = 30.0
+"""A version that could not be brought in for no fault of its own is tried again after so long."""
 
 
 class Service:
@@ -39,161 +39,217 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.draining = False
+        self.starting = True
+        self.readings: dict[str, float | None] = {}
+        """The board's sensors, as whoever samples them last read them."""
+        self.throttled: tuple[str, ...] = ()
+        self.alarms: tuple[str, ...] = ()
+        self.connections = 0
+        self.listeners: list[Callable[[Happening], None]] = []
         self._started_at = time.time()
         self._begun = time.monotonic()
-        self._models: dict[str, dict[str, Version]] = {}
-        self._serving: dict[str, str] = {}
         self._happenings: deque[Happening] = deque(maxlen=100)
-        self.listeners: list[Callable[[Happening], None]] = []
+        self._repository = Repository(settings.repository, settle_s=settings.server.settle_s)
+        self._sensors = sensors.find(settings.root)
+        self._means = Means(
+            settings=settings,
+            store=Store(settings.state_dir / "store"),
+            ledger=Ledger(settings.state_dir / "models"),
+            tell=self._tell,
+            memory_available=self._sensors["memory_available_bytes"].read,
+            open_runner=open_runner,
+        )
+        self.lineups: dict[str, Lineup] = {}
+        self._retry: dict[tuple[str, str], float] = {}
+        self._bringing: set[str] = set()
+        self._poll: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Load what the repository holds; a model that cannot be loaded is reported, and does not stop the others."""
-        for folder in sorted(self.settings.repository.iterdir()):
-            if folder.is_dir() and not folder.name.startswith("."):
-                chosen = max((each for each in folder.iterdir()), key=lambda path: int(path.name))
-                settings = self.settings.model(folder.name)
-                opening = Opening(path=chosen, backend=settings.backend, variant=settings.variant, threads=1)
-
-                async def open_runner(opening: Opening = opening) -> InlineRunner:
-                    return await InlineRunner.open(opening)
-
-                crew = Crew(open_runner)
-                await crew.start()
-                version = Version(folder.name, chosen.name, "", crew, settings)
-                version.stage = "committed"
-                self._models[folder.name] = {chosen.name: version}
-                self._serving[folder.name] = chosen.name
-                self._tell("loaded", folder.name, chosen.name)
+        """Load what is committed, then bring in what the repository holds; a model that cannot be loaded is reported
+        and does not stop the others. Raises NotFoundError when there is no repository.
+        """
+        await self._look()
+        await asyncio.gather(*(boot.boot(lineup) for lineup in self.lineups.values()))
+        await self._settled(lineup for lineup in self.lineups.values() if not lineup.serving)
+        await self._tend()
+        await asyncio.gather(*(task for lineup in self.lineups.values() if not lineup.serving for task in lineup.tasks))
+        self.starting = False
+        self._poll = asyncio.create_task(self._keep_looking())
 
     async def stop(self) -> None:
         """Answer what is under way, refuse the rest, end every process. Idempotent."""
         self.draining = True
-        for versions in self._models.values():
-            for version in versions.values():
-                await version.drained(self.settings.server.drain_s)
-                await version.crew.close()
+        if self._poll is not None:
+            self._poll.cancel()
+            await asyncio.gather(self._poll, return_exceptions=True)
+        await asyncio.gather(*(lineup.close() for lineup in self.lineups.values()))
 
     # What clients ask
 
     async def infer(self, request: Request) -> Response:
         """Answer raw tensors. Raises ServiceError."""
-        with self._route(request.model, request.version) as version:
-            return await version.infer(request)
+        return await self._lineup(request.model).infer(request)
 
     async def predict(self, request: PictureRequest) -> PictureResponse:
         """Answer a picture's file with the task's result. Raises ServiceError."""
-        with self._route(request.model, request.version) as version:
-            return await version.predict(request)
+        return await self._lineup(request.model).predict(request)
 
     def live(self) -> bool:
+        """Whether the event loop turns: who can ask gets an answer."""
         return True
 
     def ready(self) -> bool:
-        return not self.draining and not self.reasons()
+        """Whether every required model would be answered."""
+        return not self.reasons()
 
     def reasons(self) -> list[str]:
         """Why the service is not ready; nothing when it is."""
-        return ["it is shutting down"] if self.draining else []
+        if self.starting:
+            return ["it is starting"]
+        wrong = ["it is shutting down"] if self.draining else []
+        for name, lineup in self.lineups.items():
+            if lineup.settings.required and not lineup.ready and lineup.gap_until is None:
+                why = "it is unloaded" if lineup.record.unloaded else lineup.trouble or "no version serves"
+                wrong.append(f"{name}: {why}")
+        missing = [name for name in self.settings.models if name not in self.lineups]
+        return wrong + [f"{name}: not in the repository" for name in missing if self.settings.model(name).required]
 
     def model_ready(self, model: str, version: str = "") -> bool:
         """Whether the model (this version of it) would be answered; False for an unknown one."""
         try:
-            self._find(model, version)
+            self._lineup(model).pick(version)
         except ServiceError:
             return False
         return not self.draining
 
     def metadata(self, model: str, version: str = "") -> dict[str, Any]:
         """``{"name", "versions", "platform", "inputs", "outputs"}`` as the protocol has it. Raises ServiceError."""
-        found = self._find(model, version)
-        return {
-            "name": model,
-            "versions": sorted(self._models[model], key=_order),
-            "platform": f"piaccel_{found.facts.backend}",
-            "inputs": [_described(spec) for spec in found.facts.inputs],
-            "outputs": [_described(spec) for spec in found.facts.outputs],
-        }
+        lineup = self._lineup(model)
+        return description.metadata(lineup, lineup.pick(version))
 
     def config(self, model: str, version: str = "") -> dict[str, Any]:
         """Triton's ModelConfig as JSON has it (model configuration extension). Raises ServiceError."""
-        found = self._find(model, version)
-
-        def described(spec: TensorSpec) -> dict[str, Any]:
-            return {
-                "name": spec.name,
-                "data_type": f"TYPE_{datatypes.name_of(spec.dtype)}".replace("TYPE_BYTES", "TYPE_STRING"),
-                "dims": [str(-1 if size is None else size) for size in spec.shape],
-            }
-
-        return {
-            "name": model,
-            "platform": f"piaccel_{found.facts.backend}",
-            "backend": found.facts.backend,
-            "version_policy": {"latest": {"num_versions": found.settings.keep}},
-            "max_batch_size": 0,
-            "input": [described(spec) for spec in found.facts.inputs],
-            "output": [described(spec) for spec in found.facts.outputs],
-            "instance_group": [{"name": model, "kind": "KIND_CPU", "count": found.settings.instances}],
-        }
+        lineup = self._lineup(model)
+        return description.configuration(lineup, lineup.pick(version))
 
     def index(self, ready_only: bool = False) -> list[dict[str, str]]:
         """The repository index: ``{"name", "version", "state", "reason"}`` of every version known."""
         rows = [
             {"name": model.name, "version": each.version, "state": each.state, "reason": each.reason}
-            for model in self.snapshot().models
+            for model in map(description.numbers, self.lineups.values())
             for each in model.versions
         ]
         return [row for row in rows if not ready_only or row["state"] == "READY"]
 
     def numbers(self, model: str = "", version: str = "") -> list[tuple[str, VersionNumbers]]:
         """(model, numbers) of the loaded versions asked for, all for "" (statistics). Raises ServiceError."""
-        if model:
-            self._find(model, version)
+        chosen = [self._lineup(model)] if model else list(self.lineups.values())
+        name = chosen[0].pick(version).name if model and version else ""
         return [
-            (each.name, numbers)
-            for each in self.snapshot().models
-            for numbers in each.versions
-            if numbers.loaded_at is not None and model in ("", each.name) and version in ("", numbers.version)
+            (lineup.name, each)
+            for lineup in chosen
+            for each in description.numbers(lineup).versions
+            if each.loaded_at is not None and name in ("", each.version)
         ]
-
-    def histograms(self) -> dict[tuple[str, str, str], dict[str, Histogram]]:
-        """(model, version, variant) to the distributions of its answered requests, of every loaded version."""
-        return {
-            (model, each.name, each.facts.variant): each.meter.histograms
-            for model, versions in self._models.items()
-            for each in versions.values()
-        }
 
     # What operators ask
 
     async def load(self, model: str, version: str = "") -> None:
         """Bring in the newest version, or this one; returns when it serves. Raises ServiceError."""
-        raise ServiceError("unsupported", "not yet")
+        lineup = await self._seen(model)
+        with self._written(lineup):
+            lineup.record.unloaded = False
+        if not version and not lineup.serving:
+            await boot.boot(lineup)
+        wanted = version or boot.due(lineup)
+        if wanted:
+            await swap.bring(lineup, wanted)
+        elif not lineup.serving:
+            raise ServiceError("invalid_argument", f"{model}: no version can be loaded: {self._why_none(lineup)}")
 
     async def unload(self, model: str, version: str = "") -> None:
         """Drain and end the model, or this version of it; the index keeps it as UNAVAILABLE. Raises ServiceError."""
-        raise ServiceError("unsupported", "not yet")
+        lineup = self._lineup(model)
+        async with lineup.lock:
+            if version and lineup.pick(version).name != lineup.serving:
+                await lineup.retire(lineup.pick(version))
+            else:
+                lineup.probation = None
+                lineup.before = lineup.shadowed = ""
+                lineup.record.candidate, lineup.record.attempts = None, 0
+                with self._written(lineup):
+                    lineup.record.unloaded = True
+                lineup.serving = ""
+                await asyncio.gather(*(lineup.retire(each) for each in list(lineup.loaded.values())))
+        lineup.tell("unloaded", version)
 
     async def promote(self, model: str, version: str) -> None:
         """Make a version the one that serves: a swap with golden check and probation. Raises ServiceError."""
-        raise ServiceError("unsupported", "not yet")
+        lineup = await self._seen(model)
+        name = lineup.record.labels.get(version, version)
+        with self._written(lineup):
+            lineup.record.unloaded = False
+        await swap.bring(lineup, name)
 
     async def rollback(self, model: str) -> str:
         """Go back to the version before; return its name. Raises ServiceError."""
-        raise ServiceError("unsupported", "not yet")
+        lineup = self._lineup(model)
+        async with lineup.lock:
+            if lineup.probation is not None and lineup.record.committed is not None:
+                await swap.take_back(lineup, "rolled back by the operator")
+                return lineup.serving
+            if lineup.record.previous is None or lineup.serving not in lineup.loaded:
+                raise ServiceError("invalid_argument", f"{model}: there is no version to go back to")
+            await swap.fall_back(lineup, lineup.loaded[lineup.serving], "rolled back by the operator")
+        return lineup.serving
 
     async def label(self, model: str, label: str, version: str, share: float = 0.0) -> None:
-        """Give a loaded version a label; "" takes the label away. ``share`` of the requests that name no version go
-        to it. Raises ServiceError."""
-        raise ServiceError("unsupported", "not yet")
+        """Give a version a label and load it; "" takes the label away. ``share`` (0 to 1) of the requests that name no
+        version go to it. Raises ServiceError.
+        """
+        lineup = self._lineup(model)
+        if label == STABLE:
+            raise ServiceError("invalid_argument", "the label stable follows the serving version: promote one")
+        if not label or not label.isidentifier() or label.isdecimal():
+            raise ServiceError("invalid_argument", "a label is a word such as canary")
+        others = sum(each for name, each in lineup.record.shares.items() if name != label)
+        if not 0 <= share <= 1 or others + share > 1:
+            raise ServiceError("invalid_argument", "the shares of all labels together are at most 1")
+        await self._seen(model)
+        async with lineup.lock:
+            loaded = await swap.stand_by(lineup, version) if version else None
+            with self._written(lineup):
+                lineup.record.labels = {**lineup.record.labels, label: version}
+                lineup.record.shares = {**lineup.record.shares, label: share}
+                if loaded is None:
+                    del lineup.record.labels[label], lineup.record.shares[label]
+            for other in swap.surplus(lineup):
+                lineup.start(lineup.retire(other))
+        lineup.tell("labelled", version, f"{label}, {share:.0%} of the requests" if version else f"{label} taken away")
 
     async def shadow(self, model: str, version: str) -> None:
         """Let a version see a share of the requests, its answers compared and not returned; "" ends it."""
-        raise ServiceError("unsupported", "not yet")
+        lineup = await self._seen(model)
+        async with lineup.lock:
+            if version == lineup.serving:
+                raise ServiceError("invalid_argument", f"{model} version {version} serves: it cannot be its own shadow")
+            loaded = await swap.stand_by(lineup, version) if version else None
+            lineup.shadowed = loaded.name if loaded else ""
+            for other in swap.surplus(lineup):
+                lineup.start(lineup.retire(other))
+        lineup.tell("shadow", version)
 
     async def release(self, model: str, version: str) -> None:
         """Take a version out of quarantine, so that it may be tried again. Raises ServiceError."""
-        raise ServiceError("unsupported", "not yet")
+        lineup = self._lineup(model)
+        put_away = [digest for digest, each in lineup.record.quarantined.items() if each.version == version]
+        if not put_away:
+            raise ServiceError("invalid_argument", f"{model} version {version} is not in quarantine")
+        with self._written(lineup):
+            lineup.record.quarantined = {
+                digest: each for digest, each in lineup.record.quarantined.items() if digest not in put_away
+            }
+        lineup.tell("released", version)
 
     def snapshot(self) -> ServiceNumbers:
         """Everything known, now."""
@@ -207,85 +263,117 @@ class Service:
             reasons=tuple(self.reasons()),
             draining=self.draining,
             repository_api=self.settings.server.repository_api,
-            models=tuple(
-                ModelNumbers(
-                    name=name,
-                    ready=self.model_ready(name),
-                    required=self.settings.model(name).required,
-                    serving=self._serving.get(name, ""),
-                    versions=tuple(_numbers(each) for each in versions.values()),
-                )
-                for name, versions in self._models.items()
-            ),
+            models=tuple(map(description.numbers, self.lineups.values())),
+            board=dict(self.readings),
+            throttled=self.throttled,
+            alarms=self.alarms,
+            memory_bytes=memory.resident_bytes(),
+            connections=self.connections,
+            disk_free_bytes=self._disk_free(),
+            read_only=self._means.ledger.read_only,
             happenings=tuple(reversed(self._happenings)),
         )
 
-    def _find(self, model: str, version: str) -> Version:
-        versions = self._models.get(model)
-        if versions is None:
-            raise ServiceError("not_found", f"unknown model {model!r}")
-        name = version or self._serving.get(model, "")
-        if name not in versions:
-            raise ServiceError("not_found", f"model {model!r} has no version {name!r}")
-        return versions[name]
-
-    def _route(self, model: str, version: str) -> Version:
+    def _lineup(self, model: str) -> Lineup:
         if self.draining:
             raise ServiceError("unavailable", "the service is shutting down", retry_after_s=5.0)
-        return self._find(model, version)
+        found = self.lineups.get(model)
+        if found is None:
+            raise ServiceError("not_found", f"unknown model {model[:128]!r}")
+        return found
+
+    @contextmanager
+    def _written(self, lineup: Lineup) -> Iterator[None]:
+        """Change the record and write it down, or refuse: what is asked for must outlive the power."""
+        before = msgspec.structs.replace(lineup.record)
+        try:
+            yield
+            lineup.save()
+        except WriteError as error:
+            lineup.record = before
+            raise ServiceError(
+                "unavailable", f"it cannot be written down: {error.message}", retry_after_s=60
+            ) from error
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.server.poll_s)
+            await self._look()
+            await self._tend()
+
+    async def _look(self) -> None:
+        """See what the repository holds now."""
+        seen = await asyncio.to_thread(self._repository.scan)
+        for name in {*seen, *self._means.ledger.names()} - set(self.lineups):
+            self.lineups[name] = Lineup(name, self._means)
+        for name, lineup in self.lineups.items():
+            lineup.found = seen.get(name, {})
+
+    async def _seen(self, model: str) -> Lineup:
+        """Look at the repository again, for as long as the model's versions may still be being copied."""
+        await self._look()
+        lineup = self._lineup(model)
+        await self._settled([lineup])
+        return lineup
+
+    async def _settled(self, lineups: Iterable[Lineup]) -> None:
+        waiting = list(lineups)
+        until = time.monotonic() + 1.5 * self.settings.server.settle_s + 0.1
+        while time.monotonic() < until and any(
+            found.reason == COPIED for lineup in waiting for found in lineup.found.values()
+        ):
+            await asyncio.sleep(self.settings.server.settle_s / 4)
+            await self._look()
+
+    async def _tend(self) -> None:
+        """Start what the policies ask for."""
+        for name, lineup in self.lineups.items():
+            wanted = boot.due(lineup)
+            missing = boot.absent(lineup)
+            if name in self._bringing or lineup.lock.locked() or lineup.probation is not None:
+                continue
+            if wanted and time.monotonic() >= self._retry.get((name, wanted), 0.0):
+                self._bringing.add(name)
+                lineup.start(self._bring(lineup, wanted))
+            elif missing and time.monotonic() >= self._retry.get((name, missing[0]), 0.0):
+                self._bringing.add(name)
+                lineup.start(self._stand_by(lineup, missing[0]))
+
+    async def _bring(self, lineup: Lineup, version: str) -> None:
+        try:
+            await swap.bring(lineup, version)
+        except PiaccelError as error:
+            self._retry[lineup.name, version] = time.monotonic() + RETRY_S
+            if not lineup.serving:
+                lineup.trouble = str(error)
+            if not isinstance(error, ServiceError) or error.kind == "unavailable":
+                lineup.tell("alarm", version, str(error))
+        finally:
+            self._bringing.discard(lineup.name)
+
+    async def _stand_by(self, lineup: Lineup, version: str) -> None:
+        try:
+            async with lineup.lock:
+                await swap.stand_by(lineup, version)
+        except PiaccelError as error:
+            self._retry[lineup.name, version] = time.monotonic() + RETRY_S
+            lineup.tell("alarm", version, str(error))
+        finally:
+            self._bringing.discard(lineup.name)
+
+    def _why_none(self, lineup: Lineup) -> str:
+        reasons = [f"{name}: {found.reason}" for name, found in lineup.found.items() if not found.whole]
+        reasons += [f"{each.version} is in quarantine: {each.reason}" for each in lineup.record.quarantined.values()]
+        return "; ".join(reasons) or "the repository holds none"
+
+    def _disk_free(self) -> int | None:
+        try:
+            return shutil.disk_usage(self.settings.repository).free
+        except OSError:
+            return None
 
     def _tell(self, what: str, model: str = "", version: str = "", reason: str = "") -> None:
         happening = Happening(at=time.time(), what=what, model=model, version=version, reason=reason)
         self._happenings.append(happening)
         for listener in self.listeners:
             listener(happening)
-
-
-def _described(spec: TensorSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "datatype": datatypes.name_of(spec.dtype),
-        "shape": [-1 if size is None else size for size in spec.shape],
-    }
-
-
-def _numbers(version: Version) -> VersionNumbers:
-    meter, facts = version.meter, version.facts
-    return VersionNumbers(
-        version=version.name,
-        state="READY",
-        stage=version.stage,
-        reason=version.reason,
-        digest=version.digest,
-        backend=facts.backend,
-        variant=facts.variant,
-        threads=facts.threads,
-        why=facts.why,
-        kind=facts.kind,
-        pid=next(iter(version.crew.pids), None),
-        memory_bytes=facts.memory_bytes,
-        loaded_at=version.loaded_at,
-        last_request_at=meter.last_request_at,
-        succeeded=meter.succeeded,
-        failed=dict(meter.failed),
-        runs=meter.runs,
-        queued=version.crew.queued,
-        running=version.crew.running,
-        rate=meter.rate,
-        p50_ms=meter.percentile_ms(50),
-        p95_ms=meter.percentile_ms(95),
-        p99_ms=meter.percentile_ms(99),
-        queue_ns=meter.queue_ns,
-        input_ns=meter.input_ns,
-        infer_ns=meter.infer_ns,
-        output_ns=meter.output_ns,
-        total_ns=meter.total_ns,
-        failed_ns=meter.failed_ns,
-        crashes=version.crew.crashes,
-        hangs=version.crew.hangs,
-        cancelled=version.crew.cancelled,
-    )
-
-
-def _order(version: str) -> tuple[int, str]:
-    return (int(version), "") if version.isdecimal() else (-1, version)

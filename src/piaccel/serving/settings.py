@@ -53,6 +53,8 @@ class ServerSettings:
     """Where the service remembers; REPO/.piaccel when not given."""
     poll_s: float = 1.0
     """How often the repository is looked at."""
+    settle_s: float = 2.0
+    """A dropped-in folder must stay unchanged for so long before it counts as whole."""
     log_json: bool = True
     otlp_endpoint: str | None = None
     """An OpenTelemetry collector, such as http://collector:4318; extra "trace"."""
