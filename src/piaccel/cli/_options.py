@@ -43,6 +43,13 @@ Std = Annotated[str | None, typer.Option("--std", metavar="R,G,B", help="Divides
 Colour = Annotated[str | None, typer.Option("--colour", help="Channel order the model wants: RGB, BGR or GRAY.")]
 Resize = Annotated[str | None, typer.Option("--resize", help="How a picture is fitted: stretch, letterbox or crop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LatencyBudgets = Annotated[
+    list[str],
+    typer.Option("--latency", metavar="BOARD=MS", help="Longest p95 of a golden sample: pi5=40, or any=200."),
+]
+MemoryBudgets = Annotated[
+    list[str], typer.Option("--memory", metavar="BOARD=MB", help="Most memory of a version's process: pi4=300.")
+]
 Root = Annotated[
     Path, typer.Option("--root", envvar="PIACCEL_ROOT", help="Read the board from this tree instead of /.")
 ]
@@ -54,6 +61,18 @@ def delegation(option: list[str], delegate: str | None, full: bool) -> list[str]
         raise OptionError("--require-full-delegation needs a delegate", hint="name its library: --delegate LIB")
     added = [f"delegate={delegate}"] if delegate is not None else []
     return [*option, *added, *(["require_full_delegation=true"] if full else [])]
+
+
+def budgets(name: str, given: list[str]) -> dict[str, float]:
+    """Return what "pi5=40" says. Raises OptionError."""
+    found = {}
+    for text in given:
+        board, _, number = text.partition("=")
+        try:
+            found[board] = float(number)
+        except ValueError as error:
+            raise OptionError(f"{name} {text!r} is not BOARD=NUMBER", hint=f"write it as {name} pi5=40") from error
+    return found
 
 
 def overrides(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,12 @@ def bundle(
         str | None,
         typer.Option(help="Backends in the order in which they are to serve: 'hailo > edgetpu > litert'."),
     ] = None,
+    golden: Annotated[
+        list[Path],
+        typer.Option("--golden", metavar="IMAGES", help="Pictures (or a folder) whose answers a service checks."),
+    ] = [],  # noqa: B006 - typer copies it
+    latency: options.LatencyBudgets = [],  # noqa: B006 - typer copies it
+    memory: options.MemoryBudgets = [],  # noqa: B006 - typer copies it
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made; make nothing.")] = False,
     json: options.Json = False,
     task: options.TaskName = None,
@@ -39,7 +47,7 @@ def bundle(
               piaccel bundle --verify parts/
     """
     if verify is not None:
-        if files or out:
+        if files or out or golden:
             raise OptionError("--verify DIR checks a bundle and takes no other file")
         _verify(verify, json)
         return
@@ -59,6 +67,8 @@ def bundle(
         dry_run=dry_run,
         **given,
     )
+    if golden and not dry_run:
+        _add_samples(out, golden, options.budgets("--latency", latency), options.budgets("--memory", memory))
     if json:
         document = {"out": str(out), "dry_run": dry_run, "manifest": made, "guesses": guesses}
         print_json(document)
@@ -72,15 +82,30 @@ def bundle(
         typer.echo(f"  {table.name} ({table.precision})")
 
 
+def _add_samples(out: Path, pictures: list[Path], latency_ms: dict[str, float], memory_mb: dict[str, float]) -> None:
+    """Let the new bundle answer its golden samples; without them it is not what was asked for, and goes again."""
+    from piaccel.serving import golden
+
+    try:
+        golden.make(out, pictures, latency_ms=latency_ms, memory_mb=memory_mb)
+    except BaseException:
+        shutil.rmtree(out)
+        raise
+
+
 def _verify(folder: Path, json: bool) -> None:
     from piaccel import packing
     from piaccel.bundles import Bundle
+    from piaccel.serving import golden
 
     checks = []
-    for check in packing.check(Bundle.open(folder)):
+    bundle = Bundle.open(folder)
+    for check in chain(packing.check(bundle), golden.verify(bundle)):
         checks.append(check)
         if not json:
-            state = "FAIL" if check.error else ("ok  " if not check.note or check.what == "answers" else "skip")
+            state = (
+                "FAIL" if check.error else ("ok  " if not check.note or check.what == "answers" else "skip")
+            )
             text = f": {check.error}" if check.error else f" ({check.note})" if check.note else ""
             typer.echo(f"{state} {check.variant} {check.what}{text}")
     if json:

@@ -224,7 +224,7 @@ def verify(bundle: Bundle) -> Iterator[Check]:
             yield Check(variant.name, "golden", error)
         else:
             wrong = ModelError(found.reason) if found.reason else None
-            yield Check(variant.name, "golden", wrong, "" if wrong else f"{found.samples} samples")
+            yield Check(variant.name, "golden", wrong)
 
 
 def checked_here(path: Path, variant: str) -> GoldenCheck:
