@@ -20,6 +20,8 @@ from piaccel.errors import ChecksumError, ModelError, NotFoundError, PiaccelErro
 
 RELEASE = "release.json"
 """The list of all files of a version with their sha256, as ``piaccel push`` writes it; "release.*" belongs to it."""
+SIGNATURE = "release.sig"
+"""The signatures over that list."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 8
 _MOST = 10_000

@@ -14,6 +14,7 @@ from pathlib import Path
 from piaccel.errors import ModelError, NotFoundError, ServiceError
 from piaccel.serving.contents import (
     RELEASE,
+    SIGNATURE,
     Contents,
     Stamp,
     disagreeing,
@@ -77,7 +78,7 @@ class Repository:
     """Looks at the repository again and again. One scan at a time."""
 
     def __init__(self, root: Path, *, settle_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """A version without a list of its files has to stay unchanged for ``settle_s`` before it counts as whole."""
+        """A version without a signed list of its files has to stay unchanged for ``settle_s`` before it counts as whole."""
         self.root = root
         self.refused: dict[str, str] = {}
         """What lies in the repository and is not served: its name, made safe, and why."""
@@ -120,7 +121,7 @@ class Repository:
                     seen.stamps, seen.since, seen.verdict = stamps, self._clock(), None
                 if seen.verdict is not None:
                     return seen.verdict
-                listed = RELEASE in stamps
+                listed = RELEASE in stamps and SIGNATURE in stamps  # one that comes last is not missed
                 if not listed and self._clock() - seen.since < self._settle_s:
                     return Found(model, version, path, False, COPIED)
                 verdict = _judged(contents, seen, model, version)

@@ -222,7 +222,8 @@ def _copied(source: Contents, names: list[str], target: Path) -> dict[str, str]:
     for name in names:
         path = target / name
         with _writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with source.open(name) as file:
