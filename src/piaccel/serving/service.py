@@ -9,28 +9,29 @@ import asyncio
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from piaccel.device import sensors
-from piaccel.errors import PiaccelError, ServiceError, WriteError
+from piaccel.errors import ServiceError, WriteError
+from piaccel.pipeline.histogram import Histogram
 from piaccel.serving import boot, description, memory, swap
+from piaccel.serving.following import Following
 from piaccel.serving.ledger import Ledger
 from piaccel.serving.lineup import STABLE, Lineup, Means
 from piaccel.serving.messages import PictureRequest, PictureResponse, Request, Response
 from piaccel.serving.opener import open_runner
-from piaccel.serving.repository import COPIED, Repository
 from piaccel.serving.settings import Settings
 from piaccel.serving.snapshot import Happening, ServiceNumbers, VersionNumbers
 from piaccel.serving.store import Store
 from piaccel.version import __version__
 
 EXTENSIONS = description.EXTENSIONS
-RETRY_S = 30.0
-"""A version that could not be brought in for no fault of its own is tried again after so long."""
+_CANARY_S = 30.0
+_UNTIDY = ("committed", "quarantined", "rolled back", "unloaded")
 
 
 class Service:
@@ -49,7 +50,6 @@ class Service:
         self._started_at = time.time()
         self._begun = time.monotonic()
         self._happenings: deque[Happening] = deque(maxlen=100)
-        self._repository = Repository(settings.repository, settle_s=settings.server.settle_s)
         self._sensors = sensors.find(settings.root)
         self._means = Means(
             settings=settings,
@@ -59,22 +59,17 @@ class Service:
             memory_available=self._sensors["memory_available_bytes"].read,
             open_runner=open_runner,
         )
-        self.lineups: dict[str, Lineup] = {}
-        self._retry: dict[tuple[str, str], float] = {}
-        self._bringing: set[str] = set()
+        self._following = Following(self._means)
+        self.lineups = self._following.lineups
         self._poll: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load what is committed, then bring in what the repository holds; a model that cannot be loaded is reported
         and does not stop the others. Raises NotFoundError when there is no repository.
         """
-        await self._look()
-        await asyncio.gather(*(boot.boot(lineup) for lineup in self.lineups.values()))
-        await self._settled(lineup for lineup in self.lineups.values() if not lineup.serving)
-        await self._tend()
-        await asyncio.gather(*(task for lineup in self.lineups.values() if not lineup.serving for task in lineup.tasks))
+        await self._following.begin()
         self.starting = False
-        self._poll = asyncio.create_task(self._keep_looking())
+        self._poll = asyncio.create_task(self._following.go_on())
 
     async def stop(self) -> None:
         """Answer what is under way, refuse the rest, end every process. Idempotent."""
@@ -215,7 +210,7 @@ class Service:
         others = sum(each for name, each in lineup.record.shares.items() if name != label)
         if not 0 <= share <= 1 or others + share > 1:
             raise ServiceError("invalid_argument", "the shares of all labels together are at most 1")
-        await self._seen(model)
+        lineup = await self._seen(model)
         async with lineup.lock:
             loaded = await swap.stand_by(lineup, version) if version else None
             with self._written(lineup):
@@ -274,6 +269,44 @@ class Service:
             happenings=tuple(reversed(self._happenings)),
         )
 
+    def histograms(self) -> dict[tuple[str, str, str], dict[str, Histogram]]:
+        """The distributions of every loaded version, by (model, version, variant): "total", "queue", "infer"."""
+        return {
+            (lineup.name, version.name, version.facts.variant): {
+                "total": version.meter.all,
+                "queue": version.meter.waits,
+                "infer": version.meter.runs_alone,
+            }
+            for lineup in self.lineups.values()
+            for version in lineup.loaded.values()
+        }
+
+    def answered(self) -> int:
+        """Requests answered by what is loaded now: progress, for the watchdog."""
+        return sum(version.meter.succeeded for lineup in self.lineups.values() for version in lineup.loaded.values())
+
+    async def progress(self) -> bool:
+        """Run every serving version once; whether each that should serve did it."""
+        serving = [lineup.loaded[lineup.serving] for lineup in self.lineups.values() if lineup.ready]
+        found = await asyncio.gather(*(version.canary(_CANARY_S) for version in serving), return_exceptions=True)
+        return not any(isinstance(each, BaseException) for each in found)
+
+    def observe(
+        self, readings: Mapping[str, float | None], throttled: tuple[str, ...], alarms: tuple[str, ...]
+    ) -> None:
+        """Take over what the board's sensors say; a new alarm is told."""
+        for alarm in alarms:
+            if alarm not in self.alarms:
+                self._tell("alarm", reason=alarm)
+        self.readings, self.throttled, self.alarms = dict(readings), throttled, alarms
+
+    async def _seen(self, model: str) -> Lineup:
+        """Look at the repository again, for as long as the model's versions may still be being copied."""
+        await self._following.look()
+        lineup = self._lineup(model)
+        await self._following.settled([lineup])
+        return lineup
+
     def _lineup(self, model: str) -> Lineup:
         if self.draining:
             raise ServiceError("unavailable", "the service is shutting down", retry_after_s=5.0)
@@ -295,72 +328,6 @@ class Service:
                 "unavailable", f"it cannot be written down: {error.message}", retry_after_s=60
             ) from error
 
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.server.poll_s)
-            await self._look()
-            await self._tend()
-
-    async def _look(self) -> None:
-        """See what the repository holds now."""
-        seen = await asyncio.to_thread(self._repository.scan)
-        for name in {*seen, *self._means.ledger.names()} - set(self.lineups):
-            self.lineups[name] = Lineup(name, self._means)
-        for name, lineup in self.lineups.items():
-            lineup.found = seen.get(name, {})
-
-    async def _seen(self, model: str) -> Lineup:
-        """Look at the repository again, for as long as the model's versions may still be being copied."""
-        await self._look()
-        lineup = self._lineup(model)
-        await self._settled([lineup])
-        return lineup
-
-    async def _settled(self, lineups: Iterable[Lineup]) -> None:
-        waiting = list(lineups)
-        until = time.monotonic() + 1.5 * self.settings.server.settle_s + 0.1
-        while time.monotonic() < until and any(
-            found.reason == COPIED for lineup in waiting for found in lineup.found.values()
-        ):
-            await asyncio.sleep(self.settings.server.settle_s / 4)
-            await self._look()
-
-    async def _tend(self) -> None:
-        """Start what the policies ask for."""
-        for name, lineup in self.lineups.items():
-            wanted = boot.due(lineup)
-            missing = boot.absent(lineup)
-            if name in self._bringing or lineup.lock.locked() or lineup.probation is not None:
-                continue
-            if wanted and time.monotonic() >= self._retry.get((name, wanted), 0.0):
-                self._bringing.add(name)
-                lineup.start(self._bring(lineup, wanted))
-            elif missing and time.monotonic() >= self._retry.get((name, missing[0]), 0.0):
-                self._bringing.add(name)
-                lineup.start(self._stand_by(lineup, missing[0]))
-
-    async def _bring(self, lineup: Lineup, version: str) -> None:
-        try:
-            await swap.bring(lineup, version)
-        except PiaccelError as error:
-            self._retry[lineup.name, version] = time.monotonic() + RETRY_S
-            if not lineup.serving:
-                lineup.trouble = str(error)
-            if not isinstance(error, ServiceError) or error.kind == "unavailable":
-                lineup.tell("alarm", version, str(error))
-        finally:
-            self._bringing.discard(lineup.name)
-
-    async def _stand_by(self, lineup: Lineup, version: str) -> None:
-        try:
-            async with lineup.lock:
-                await swap.stand_by(lineup, version)
-        except PiaccelError as error:
-            self._retry[lineup.name, version] = time.monotonic() + RETRY_S
-            lineup.tell("alarm", version, str(error))
-        finally:
-            self._bringing.discard(lineup.name)
-
     def _why_none(self, lineup: Lineup) -> str:
         reasons = [f"{name}: {found.reason}" for name, found in lineup.found.items() if not found.whole]
         reasons += [f"{each.version} is in quarantine: {each.reason}" for each in lineup.record.quarantined.values()]
@@ -375,5 +342,6 @@ class Service:
     def _tell(self, what: str, model: str = "", version: str = "", reason: str = "") -> None:
         happening = Happening(at=time.time(), what=what, model=model, version=version, reason=reason)
         self._happenings.append(happening)
+        self._following.untidy |= what in _UNTIDY
         for listener in self.listeners:
             listener(happening)

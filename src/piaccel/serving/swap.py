@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from math import ceil
 from pathlib import Path
 
 from piaccel.errors import ModelError, PiaccelError, ServiceError, UnavailableError, WriteError
+from piaccel.serving import judge
 from piaccel.serving.ledger import Progress, Ref
 from piaccel.serving.lineup import Lineup, Passing
 from piaccel.serving.probation import Probation
 from piaccel.serving.repository import order
-from piaccel.serving.runner import GoldenCheck, Runner
+from piaccel.serving.runner import Runner
 from piaccel.serving.store import Stored, digest_of
 from piaccel.serving.version import Version
 
@@ -27,10 +27,6 @@ MEMORY_FACTOR = 1.3
 _FIRST_GUESS_BYTES = 120 << 20
 """What a version takes before one was ever loaded: an interpreter, NumPy, a runtime, a small network."""
 _WATCH_S = 0.2
-
-
-class Refused(ModelError):
-    """The version must not serve, and is put into quarantine."""
 
 
 async def bring(lineup: Lineup, name: str) -> None:
@@ -96,7 +92,7 @@ async def take(lineup: Lineup, name: str) -> Stored:
 async def verified(lineup: Lineup, name: str, stored: Stored) -> Version:
     """Load and warm up at a low priority, check the golden samples, and make it ready for requests.
 
-    Raises Refused, or what opening it raises.
+    Raises RefusedError, or what opening it raises.
     """
     await _attempted(lineup, name, stored, "staged", count=True)
     lineup.passing[name] = Passing("verifying")
@@ -104,8 +100,8 @@ async def verified(lineup: Lineup, name: str, stored: Stored) -> Version:
     try:
         path = await asyncio.to_thread(lineup.means.store.verify, stored.digest)
         runner = await lineup.means.open_runner(lineup.opening(path), lineup.settings, True)
-        _judge(lineup, await runner.check())
-        await _judge_by_the_old(lineup, runner)
+        judge.golden(lineup, await runner.check())
+        await judge.by_the_old(lineup, runner)
         if lineup.settings.isolation == "thread" or not await runner.prioritize():
             await runner.close()
             runner = await lineup.means.open_runner(lineup.opening(path), lineup.settings, False)
@@ -279,41 +275,11 @@ async def _attempted(lineup: Lineup, name: str, stored: Stored, stage: Progress,
     record.candidate = Ref(name, stored.digest)
     record.stage = stage
     if count and record.attempts >= lineup.settings.attempts:
-        raise Refused(f"it ended the service {record.attempts} times while it was tried")
+        raise judge.RefusedError(f"it ended the service {record.attempts} times while it was tried")
     record.attempts += count
     if record.committed is None and lineup.means.ledger.read_only:
         return  # a read-only card from the first start on: it serves, and remembers nothing
     await asyncio.to_thread(lineup.save)
-
-
-def _judge(lineup: Lineup, golden: GoldenCheck) -> None:
-    settings = lineup.settings
-    if golden.reason:
-        raise Refused(f"golden check: {golden.reason}")
-    if not golden.samples and settings.golden == "required":
-        raise Refused("it has no golden samples, and they are required")
-    if settings.latency_budget_s is not None and golden.latency_ms:
-        p95 = sorted(golden.latency_ms)[ceil(0.95 * len(golden.latency_ms)) - 1]
-        if p95 > settings.latency_budget_s * 1e3:
-            raise Refused(f"golden check: p95 {p95:.1f} ms, the budget is {settings.latency_budget_s * 1e3:.1f} ms")
-    budget = settings.memory_budget_bytes
-    if budget is not None and golden.memory_bytes is not None and golden.memory_bytes > budget:
-        raise Refused(f"golden check: {golden.memory_bytes / 1e6:.0f} MB, the budget is {budget / 1e6:.0f} MB")
-
-
-async def _judge_by_the_old(lineup: Lineup, runner: Runner) -> None:
-    """Ask the samples of the committed version, too: swapped labels pass samples that were made with them."""
-    committed = lineup.record.committed
-    if committed is None or not lineup.settings.agreement:
-        return
-    path: Path = await asyncio.to_thread(lineup.means.store.verify, committed.digest)
-    golden = await runner.check(path)
-    if golden.samples and 1 - golden.failed / golden.samples < lineup.settings.agreement:
-        share = 1 - golden.failed / golden.samples
-        raise Refused(
-            f"agrees in {share:.0%} of {golden.samples} golden samples of version {committed.version}, "
-            f"{lineup.settings.agreement:.0%} asked: {golden.reason}"
-        )
 
 
 def _fits(lineup: Lineup, old: Version) -> bool:
@@ -374,28 +340,3 @@ async def stand_by(lineup: Lineup, name: str) -> Version:
     lineup.loaded[name] = version
     lineup.tell("loaded", name, "")
     return version
-
-
-async def step(lineup: Lineup, rung: int, reason: str) -> None:
-    """Let the variant of another rung of the heat ladder answer. Raises ServiceError where its tensors are others."""
-    async with lineup.lock:
-        old = lineup.loaded.get(lineup.serving)
-        if old is None or lineup.probation is not None or rung == lineup.rung:
-            return
-        path = await asyncio.to_thread(lineup.means.store.verify, old.digest)
-        runner = await lineup.means.open_runner(lineup.opening(path, rung), lineup.settings, False)
-        if (runner.facts.inputs, _shapes(runner)) != (old.facts.inputs, [spec.shape for spec in old.facts.outputs]):
-            await runner.close()
-            raise ServiceError("invalid_argument", f"{lineup.name}: rung {rung} takes or gives other tensors")
-        before, lineup.rung = lineup.rung, rung
-        version = await lineup.open(old.name, old.digest, path, runner)
-        version.stage = old.stage
-        version.meter = old.meter
-        guard(lineup, version)
-        lineup.loaded[old.name] = version
-        lineup.tell("step", old.name, f"rung {before} to {rung} ({version.facts.variant}): {reason}")
-        lineup.start(lineup.retire(old))
-
-
-def _shapes(runner: Runner) -> list[tuple[int | None, ...]]:
-    return [spec.shape for spec in runner.facts.outputs]

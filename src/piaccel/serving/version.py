@@ -114,6 +114,14 @@ class Version:
         times = {"queue": done.queue_ns / 1e6, **times}
         return PictureResponse(self.model, self.name, request.id, found.result, found.drawn, self._who(), times)
 
+    async def canary(self, timeout_s: float) -> None:
+        """Run the network once on zeros, before everybody else: whether it still works. Raises ServiceError."""
+        zeros = [
+            Tensor.of(spec.name, np.zeros([size or 1 for size in spec.shape], spec.dtype)) for spec in self.facts.inputs
+        ]
+        deadline_ns = time.monotonic_ns() + round(timeout_s * 1e9)
+        await self.crew.do(lambda runner: runner.infer(zeros), deadline_ns=deadline_ns, priority=1)
+
     def _deadline(self, asked_ns: int | None) -> int:
         own = time.monotonic_ns() + round(self.settings.deadline_s * 1e9)
         return own if asked_ns is None else min(asked_ns, own)
