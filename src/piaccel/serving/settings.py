@@ -29,6 +29,8 @@ class ServerSettings:
     metrics_port: int | None = 8002
     """None: no metrics on a port of their own."""
     name: str = "piaccel"
+    names: tuple[str, ...] = ()
+    """Host names under which clients reach it, beside this machine's own; any with keys."""
     keys: str | None = None
     """A file of API keys, see docs/security.md."""
     tls_cert: str | None = None
