@@ -70,7 +70,7 @@ def numbers(lineup: Lineup) -> ModelNumbers:
         passing = lineup.passing.get(name)
         stage: Stage = "quarantined" if name in quarantined else "unloaded"
         reason = quarantined.get(name, "")
-        if passing is not None:
+        if passing is not None and name not in quarantined:
             stage, reason = passing.stage, passing.reason
         elif not reason and found is not None and not found.whole:
             reason = found.reason

@@ -28,7 +28,7 @@ async def step(lineup: Lineup, rung: int, reason: str) -> None:
         guard(lineup, version)
         lineup.loaded[old.name] = version
         lineup.tell("step", old.name, f"rung {before} to {rung} ({version.facts.variant}): {reason}")
-        lineup.start(lineup.retire(old))
+        lineup.dismiss(old)
 
 
 def _shapes(runner: Runner) -> list[tuple[int | None, ...]]:

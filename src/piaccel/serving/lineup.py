@@ -223,11 +223,22 @@ class Lineup:
         )
 
     async def retire(self, version: Version) -> None:
-        """Let the requests under way finish, then end the version."""
+        """Give it no new request, let those under way finish, then end it."""
+        self._take_out(version)
+        await self._end(version)
+
+    def dismiss(self, version: Version) -> None:
+        """Do what ``retire`` does, without waiting for the end."""
+        self._take_out(version)
+        self.start(self._end(version))
+
+    def _take_out(self, version: Version) -> None:
         version.stage = "draining"
         if self.loaded.get(version.name) is version:
             del self.loaded[version.name]
         self.passing[version.name] = Passing("draining")
+
+    async def _end(self, version: Version) -> None:
         if not await version.drained(self.means.settings.server.drain_s):
             _log.warning("%s version %s: ended with requests under way", self.name, version.name)
         await version.crew.close()

@@ -219,7 +219,7 @@ class Service:
                 if loaded is None:
                     del lineup.record.labels[label], lineup.record.shares[label]
             for other in swap.surplus(lineup):
-                lineup.start(lineup.retire(other))
+                lineup.dismiss(other)
         lineup.tell("labelled", version, f"{label}, {share:.0%} of the requests" if version else f"{label} taken away")
 
     async def shadow(self, model: str, version: str) -> None:
@@ -231,7 +231,7 @@ class Service:
             loaded = await swap.stand_by(lineup, version) if version else None
             lineup.shadowed = loaded.name if loaded else ""
             for other in swap.surplus(lineup):
-                lineup.start(lineup.retire(other))
+                lineup.dismiss(other)
         lineup.tell("shadow", version)
 
     async def release(self, model: str, version: str) -> None:

@@ -147,7 +147,7 @@ async def take_back(lineup: Lineup, reason: str) -> None:
     _try_to_save(lineup)
     lineup.tell("rolled back", lineup.serving, reason)
     if bad is not None and bad.stage != "draining":
-        lineup.start(lineup.retire(bad))
+        lineup.dismiss(bad)
 
 
 def _route(lineup: Lineup, version: Version, old: Version | None) -> None:
@@ -161,7 +161,7 @@ def _route(lineup: Lineup, version: Version, old: Version | None) -> None:
     if old is not None and old.stage != "draining":
         old.stage = "standby"
     if same is not None and same is not version:
-        lineup.start(lineup.retire(same))
+        lineup.dismiss(same)
     p95 = old.meter.percentile_ms(95) if old is not None and old.meter.succeeded >= 20 else None
     lineup.probation = Probation(lineup.settings, before_p95_ms=p95)
     guard(lineup, version)
@@ -197,7 +197,7 @@ async def _commit(lineup: Lineup, version: Version, stored: Stored) -> None:
     lineup.before = ""
     lineup.tell("committed", version.name, "")
     for other in surplus(lineup):
-        lineup.start(lineup.retire(other))
+        lineup.dismiss(other)
 
 
 def surplus(lineup: Lineup) -> list[Version]:
@@ -231,7 +231,7 @@ def _broken(lineup: Lineup, version: Version, reason: str) -> None:
                 await fall_back(lineup, version, reason)
             else:
                 quarantine(lineup, version.name, version.digest, reason)
-                lineup.start(lineup.retire(version))
+                lineup.dismiss(version)
 
     lineup.start(work())
 
@@ -254,7 +254,7 @@ async def fall_back(lineup: Lineup, version: Version, reason: str) -> None:
     lineup.loaded[old.name] = old
     lineup.serving = old.name
     lineup.tell("rolled back", old.name, reason)
-    lineup.start(lineup.retire(version))
+    lineup.dismiss(version)
 
 
 async def _restore(lineup: Lineup, old: Version) -> None:
