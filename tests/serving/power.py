@@ -3,7 +3,8 @@
 ``power.py make FOLDER``: a repository whose version 1 serves, with 2 beside it; ``activate FOLDER``: 2 takes over;
 ``forget-files FOLDER``, ``forget-folders FOLDER``: the same without any fsync of files or of folders;
 ``points FOLDER``: ended before each operation in turn; ``errors FOLDER``: each operation in turn fails;
-``full FOLDER``, ``read-only FOLDER``: on a disk that is; ``check FOLDER``: boots from the states of ``dropfs.py``. These print JSON.
+``full FOLDER``, ``read-only FOLDER``: on a disk that is; ``check FOLDER``: boots from the states of ``dropfs.py``.
+The last five print JSON.
 """
 
 import errno
