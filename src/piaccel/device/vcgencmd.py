@@ -26,7 +26,11 @@ class Vcgencmd:
         self._silent_until = 0.0
 
     def ask(self, *command: str) -> str:
-        """Return what stands behind the '=' of the answer. Raises UnavailableError with the reason and the cure.
+        """Return what stands behind the '=' of the answer. Raises UnavailableError with the reason and the cure."""
+        return self.answer(*command).partition("=")[2].strip()
+
+    def answer(self, *command: str) -> str:
+        """Return the whole answer, some of which have many lines. Raises UnavailableError as ``ask`` does.
 
         The exit status says little (raspberrypi/utils, vcgencmd.c): errors come on stdout with 0, N or 255.
         """
@@ -54,11 +58,11 @@ class Vcgencmd:
         answer = done.stdout.decode(errors="replace").strip().strip("\0").strip()
         if "Can't open device file" in answer:
             raise self._closed()
-        name, found, value = answer.partition("=")
+        name, found, _ = answer.partition("=")
         if not found or name == "error":
             first = (answer or done.stderr.decode(errors="replace").strip() or "nothing").splitlines()[0]
             raise UnavailableError(f"vcgencmd {asked} answered {first}")
-        return value.strip()
+        return answer
 
     def number(self, *command: str) -> float:
         """The answer as a number, whatever unit follows it; hexadecimal when it starts with 0x."""
