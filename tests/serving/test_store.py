@@ -85,7 +85,7 @@ def test_a_missing_an_added_and_a_replaced_file_are_found(root: Path, store: Sto
     with pytest.raises(ChecksumError, match=r"^a\.tflite is missing from the copy$"):
         store.verify(stored.digest)
     (stored.path / "a.tflite").symlink_to(tmp_path / "kept")
-    with pytest.raises(ModelError, match="is a link"):
+    with pytest.raises(ChecksumError, match="is a link"):
         store.verify(stored.digest)
     (stored.path / "a.tflite").unlink()
     (tmp_path / "kept").rename(stored.path / "a.tflite")
@@ -99,6 +99,10 @@ def test_a_missing_an_added_and_a_replaced_file_are_found(root: Path, store: Sto
         store.verify(stored.digest)
     (stored.path / ".sums").unlink()
     with pytest.raises(ChecksumError, match="list of files cannot be read"):
+        store.verify(stored.digest)
+    stored.path.rename(tmp_path / "moved")
+    stored.path.symlink_to(tmp_path / "moved")
+    with pytest.raises(ChecksumError, match="is a link"):
         store.verify(stored.digest)
 
 
@@ -158,7 +162,10 @@ def test_collecting_removes_what_is_not_kept_and_what_was_cut_off(root: Path, st
     (store.folder / ".adopting-0123").mkdir()
     (store.folder / ".adopting-0123" / "a.tflite").write_bytes(b"half")
     (store.folder / ".gone-0123").mkdir()
-    store.collect({first.digest})
+    (store.folder / "stray").write_text("stray")
+    (store.folder / "link").symlink_to(root)
+    assert store.collect({first.digest})
+    assert root.is_dir()
     assert names(store) == {first.digest}
     with pytest.raises(NotFoundError):
         store.verify(second.digest)
@@ -168,10 +175,10 @@ def test_what_was_just_adopted_is_not_collected_before_its_record_can_name_it(ro
     now = [0.0]
     store = Store(tmp_path / "store", reserve_bytes=0, grace_s=60, clock=lambda: now[0])
     stored = store.adopt(find(root, "1"))
-    store.collect(set())
+    assert not store.collect(set())
     assert names(store) == {stored.digest}
     now[0] = 60.0
-    store.collect(set())
+    assert store.collect(set())
     assert names(store) == set()
 
 

@@ -70,7 +70,10 @@ class Contents:
         Raises ModelError naming what has no place in a version: a link, a device, a name that is no plain text.
         """
         found: dict[str, Stamp] = {}
-        self._walk(self._fd, "", 0, found)
+        try:
+            self._walk(self._fd, "", 0, found)
+        except OSError as error:
+            raise ModelError(f"cannot be read: {error.strerror}", hint=str(self.path)) from error
         return found
 
     def _walk(self, fd: int, prefix: str, depth: int, found: dict[str, Stamp]) -> None:
@@ -192,7 +195,7 @@ def stated(folder: Path) -> dict[str, str]:
         bundle = Bundle.open(bare or folder)
     except UnavailableError:
         return found  # a reader that is not installed: whoever loads the model says so
-    except (PiaccelError, OSError) as error:
+    except (PiaccelError, OSError, RecursionError) as error:  # nesting that deep is no manifest
         raise ModelError(_relative(str(error), folder), hint=str(error)) from error
     for variant in bundle.variants:
         for path, sha256 in ((variant.path, variant.sha256), (variant.weights, variant.weights_sha256)):
@@ -211,7 +214,7 @@ def _listed(folder: Path) -> dict[str, str]:
         return dict(msgspec.json.decode(text, type=Release).files)
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{RELEASE} is no list of files", hint=str(error)) from error
 
 

@@ -42,7 +42,7 @@ class Store:
         folder: Path,
         *,
         reserve_bytes: int = 16 << 20,
-        grace_s: float = 600.0,
+        grace_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``reserve_bytes`` stay free on the disk; what was adopted less than ``grace_s`` ago is not collected, as its
@@ -67,14 +67,14 @@ class Store:
             names = visible(stamps)
             size = sum(stamps[name].size for name in names)
             digest = found.digest or digest_of(found.path)
-            self._adopted[digest] = self._clock()
-            if self._holds(digest):
-                return Stored(digest, self.folder / digest, size)
-            self._room(found, size + 4096 * (len(names) + 4))
-            with self._beside() as beside:
-                sums = _copied(source, names, beside)
-                self._check(sums, beside, found, digest)
-                self._settle(beside, digest)
+            with self._kept_from_collection(digest):
+                if not self._holds(digest):
+                    self._room(found, size + 4096 * (len(names) + 4))
+                    with self._beside() as beside:
+                        sums = _copied(source, names, beside)
+                        self._check(sums, beside, found, digest)
+                        self._settle(beside, digest)
+                self._adopted[digest] = self._clock()
         return Stored(digest, self.folder / digest, size)
 
     def open_in_place(self, found: Found) -> Stored:
@@ -101,40 +101,45 @@ class Store:
         path = self.folder / digest
         if not re.fullmatch(r"[0-9a-f]{64}", digest) or not path.is_dir():
             raise NotFoundError("the version's copy is not in the store", hint=f"it would be {path}")
-        with Contents(path) as contents:
-            expected = _sums(contents, digest)
-            names = visible(contents.survey())
-            for name in names:
-                if name not in expected:
-                    raise ChecksumError(f"{name} does not belong to the version", hint=f"it lies in {path}")
-            for name, sha256 in expected.items():
-                actual = _read_sum(contents, name, names)
-                if actual != sha256:
-                    raise ChecksumError(
-                        f"{name} is damaged: its sha256 differs from what was stored",
-                        hint=f"{path / name} is {actual}, stored was {sha256}; the disk may be failing",
-                    )
+        try:
+            with Contents(path) as contents:
+                _verify(contents, digest)
+        except ChecksumError:
+            raise
+        except (ModelError, NotFoundError) as error:
+            raise ChecksumError(error.message, hint=f"{path}: the disk may be failing") from error
         return path
 
-    def collect(self, keep: set[str]) -> None:
+    def collect(self, keep: set[str]) -> bool:
         """Remove all copies but these, and what an adoption or a removal that was cut off left behind.
 
-        On a read-only disk everything stays. Raises WriteError for a disk that fails.
+        Returns False when something was left for later: what was just adopted. On a read-only disk everything stays.
+        Raises WriteError for a disk that fails.
         """
         if not self.folder.is_dir() or not durable.writable(self.folder):
-            return
+            return True
+        present = list(self.folder.iterdir())
+        # asked for after the look: what is there by now was marked before it came
         now = self._clock()
-        fresh = {digest for digest, at in self._adopted.items() if now - at < self._grace_s}
-        doomed = [each for each in self.folder.iterdir() if each.name not in keep | fresh | self._under_way]
+        spared = {digest for digest, at in list(self._adopted.items()) if now - at < self._grace_s} | self._under_way
         try:
             # under its own name a copy is whole or not there: first it loses the name
-            gone = [_renamed(each) for each in doomed]
+            gone = [_renamed(each) for each in present if each.name not in keep | spared]
             if gone:
                 durable.sync_folder(self.folder)
             for each in gone:
-                shutil.rmtree(each)
+                _remove(each)
         except OSError as error:
             raise WriteError(f"the store cannot be tidied: {error.strerror}", hint=str(self.folder)) from error
+        return not any(each.name in spared - keep for each in present)
+
+    @contextmanager
+    def _kept_from_collection(self, name: str) -> Iterator[None]:
+        self._under_way.add(name)
+        try:
+            yield
+        finally:
+            self._under_way.discard(name)
 
     def _holds(self, digest: str) -> bool:
         """Whether a good copy is there; a damaged one has to go."""
@@ -146,7 +151,7 @@ class Store:
             with _writing():
                 gone = _renamed(self.folder / digest)
                 durable.sync_folder(self.folder)
-                shutil.rmtree(gone)
+                _remove(gone)
             return False
         return True
 
@@ -166,15 +171,14 @@ class Store:
     def _beside(self) -> Iterator[Path]:
         """A folder of the store that has no name yet; what is left of it is removed whatever happens."""
         beside = self.folder / f"{_ADOPTING}{os.urandom(8).hex()}"
-        self._under_way.add(beside.name)
-        try:
-            with _writing():
-                durable.make_folder(self.folder)
-                os.mkdir(beside, 0o755)
-            yield beside
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-            self._under_way.discard(beside.name)
+        with self._kept_from_collection(beside.name):
+            try:
+                with _writing():
+                    durable.make_folder(self.folder)
+                    os.mkdir(beside, 0o755)
+                yield beside
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
 
     def _check(self, sums: dict[str, str], beside: Path, found: Found, digest: str) -> None:
         """What was copied, not what lay there before, is compared with what is stated."""
@@ -209,11 +213,18 @@ def _writing() -> Iterator[None]:
 
 
 def _renamed(path: Path) -> Path:
-    if path.name.startswith(_GONE) or not path.is_dir():
+    if path.name.startswith((_GONE, _ADOPTING)):
         return path
     gone = path.with_name(f"{_GONE}{os.urandom(8).hex()}")
     os.rename(path, gone)
     return gone
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _copied(source: Contents, names: list[str], target: Path) -> dict[str, str]:
@@ -268,10 +279,16 @@ def _sums(contents: Contents, digest: str) -> dict[str, str]:
     return {name: sha256 for sha256, _, name in rows}
 
 
-def _read_sum(contents: Contents, name: str, names: list[str]) -> str:
-    if name not in names:
-        raise ChecksumError(f"{name} is missing from the copy", hint=str(contents.path))
-    try:
-        return contents.sha256(name)
-    except ModelError as error:
-        raise ChecksumError(str(error), hint=f"{contents.path}: the disk may be failing") from error
+def _verify(contents: Contents, digest: str) -> None:
+    expected = _sums(contents, digest)
+    names = visible(contents.survey())
+    for name in sorted(set(names) ^ set(expected)):
+        what = "is missing from the copy" if name in expected else "does not belong to the version"
+        raise ChecksumError(f"{name} {what}", hint=f"it is about {contents.path}")
+    for name, sha256 in expected.items():
+        actual = contents.sha256(name)
+        if actual != sha256:
+            raise ChecksumError(
+                f"{name} is damaged: its sha256 differs from what was stored",
+                hint=f"{contents.path / name} is {actual}, stored was {sha256}; the disk may be failing",
+            )
