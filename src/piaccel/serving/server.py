@@ -110,7 +110,7 @@ async def _uvicorn(app: Any, listening: socket.socket, options: dict[str, Any]) 
         def capture_signals(self) -> Iterator[None]:  # ours are handled in one place
             yield
 
-    server = Server(uvicorn.Config(app, lifespan="off", **options))
+    server = Server(uvicorn.Config(app, **options))
     task = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not task.done():
         await asyncio.sleep(0.005)
@@ -180,4 +180,10 @@ def _metrics(service: Service) -> Any:
 
 
 def _plain() -> dict[str, Any]:
-    return {"log_config": None, "access_log": False, "server_header": False, "timeout_keep_alive": 75}
+    return {
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": 75,
+    }
