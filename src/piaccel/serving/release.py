@@ -121,10 +121,11 @@ def _signer(blob: bytes, signatures: bytes, keys: Mapping[str, Ed25519PublicKey]
     """The trusted key of which a signature is good: every one of a trusted key has to be."""
     from cryptography.exceptions import InvalidSignature
 
-    lines = signatures.decode("ascii", errors="replace").splitlines()
-    found = [_LINE.fullmatch(line) for line in lines if line]
-    signed = [(match[1], base64.b64decode(match[2])) for match in found if match]
-    if not signed or len(signed) < len(found):
+    lines = [line for line in signatures.decode("ascii", errors="replace").split("\n") if line]
+    found = [match for line in lines if (match := _LINE.fullmatch(line))]
+    signed = [(match[1], base64.b64decode(match[2])) for match in found]
+    written = [base64.b64encode(signature).decode() for _, signature in signed]
+    if not signed or len(found) < len(lines) or written != [match[2] for match in found]:
         raise ModelError(f"{SIGNATURE} holds no signature", hint=f'its lines are "{_ALGORITHM} KEY-ID SIGNATURE"')
     known = [(key_id, signature) for key_id, signature in signed if key_id in keys]
     if not known:
