@@ -207,10 +207,9 @@ def list_files(version: Path) -> None:
     (version / "release.json").write_text(json.dumps({"files": sums}))
 
 
-def test_a_signed_list_of_files_makes_a_version_whole_without_waiting(root: Path, clock: Clock) -> None:
+def test_a_list_of_files_makes_a_version_whole_without_waiting(root: Path, clock: Clock) -> None:
     version = root / "parts" / "1"
     list_files(version)
-    (version / "release.sig").write_text("whoever loads it checks this")
     (version / "golden" / "one.json").rename(root / "kept")
     repository = Repository(root, settle_s=1000.0, clock=clock)
     assert repository.scan()["parts"]["1"].reason == "golden/one.json is missing"
@@ -220,12 +219,17 @@ def test_a_signed_list_of_files_makes_a_version_whole_without_waiting(root: Path
     assert repository.scan()["parts"]["1"].reason == "extra.txt is not listed in release.json"
 
 
-def test_a_list_whose_signature_may_still_come_waits(root: Path, clock: Clock) -> None:
+def test_where_signatures_are_asked_for_a_list_waits_for_its_own(root: Path, clock: Clock) -> None:
     list_files(root / "parts" / "1")
-    repository = Repository(root, settle_s=2.0, clock=clock)
+    repository = Repository(root, settle_s=2.0, signed=True, clock=clock)
     assert not repository.scan()["parts"]["1"].whole
-    clock.now += 2.0
+    (root / "parts" / "1" / "release.sig").write_text("whoever takes it in checks this")
     assert repository.scan()["parts"]["1"].whole
+    add(root, "2")
+    list_files(root / "parts" / "2")
+    repository.scan()
+    clock.now += 2.0
+    assert repository.scan()["parts"]["2"].whole  # and whoever takes it in says that it is not signed
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', "{" * 10_000, "\udcff"])

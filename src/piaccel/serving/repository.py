@@ -77,12 +77,22 @@ class _Seen:
 class Repository:
     """Looks at the repository again and again. One scan at a time."""
 
-    def __init__(self, root: Path, *, settle_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """A version without a signed list of its files has to stay unchanged for ``settle_s`` before it counts as whole."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        settle_s: float = 2.0,
+        signed: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """A version without a list of its files counts as whole once it stayed unchanged for ``settle_s``; so does one
+        with a list but no signature where versions are to be ``signed``: the signature may still be on its way.
+        """
         self.root = root
         self.refused: dict[str, str] = {}
         """What lies in the repository and is not served: its name, made safe, and why."""
         self._settle_s = settle_s
+        self._listed = {RELEASE, SIGNATURE} if signed else {RELEASE}
         self._clock = clock
         self._seen: dict[tuple[str, str], _Seen] = {}
 
@@ -121,7 +131,7 @@ class Repository:
                     seen.stamps, seen.since, seen.verdict = stamps, self._clock(), None
                 if seen.verdict is not None:
                     return seen.verdict
-                listed = RELEASE in stamps and SIGNATURE in stamps  # one that comes last is not missed
+                listed = self._listed <= stamps.keys()
                 if not listed and self._clock() - seen.since < self._settle_s:
                     return Found(model, version, path, False, COPIED)
                 verdict = _judged(contents, seen, model, version)
