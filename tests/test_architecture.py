@@ -22,7 +22,7 @@ LAYERS = (
     {"optimize", "bench", "compilers", "testing"},
     {"auto", "selftest"},
     {"pipeline"},
-    {"serving", "fleet"},
+    {"serving", "fleet", "soak"},
     {"piaccel"},
     {"cli"},
     {"__main__"},

@@ -40,7 +40,7 @@ _FIRMWARE_S = 1.0
 _FAN = ((0.0, 0, 1.0), (50.0, 2200, 0.72), (60.0, 3900, 0.6), (67.5, 5400, 0.52), (75.0, 7900, 0.46))
 """From so many °C on: the fan's rpm, and the thermal resistance as a share of that with the fan off."""
 _FAN_HYSTERESIS_C = 5.0
-_CAPPED, _THROTTLED, _SOFT_LIMIT = 2, 4, 8
+_UNDER_VOLTAGE, _CAPPED, _THROTTLED, _SOFT_LIMIT = 1, 2, 4, 8
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class ThermalBoard(FakeBoard):
 
     ``now_ns``, ``sleep`` and ``every`` are a clock that stands still but for ``advance``, ``work`` and ``sleep``.
     ``start_c`` is the temperature to begin with, that of an idle board if not given. ``infer_ms`` is how long ``work``
-    takes at the highest clock. ``noise_c`` adds seeded noise to what the sensor says. Not for several threads.
+    takes at the highest clock. ``noise_c`` adds seeded noise to what the sensor says. ``files`` False lets the files stay
+    as they are at the begin, which is much quicker where only ``gauges`` are read. Not for several threads.
     Raises OptionError for another word, or an active cooler on a board that has none.
     """
 
@@ -92,6 +93,7 @@ class ThermalBoard(FakeBoard):
         infer_ms: float = 40.0,
         noise_c: float = 0.0,
         seed: int = 0,
+        files: bool = True,
     ) -> None:
         if cooling not in get_args(Cooling):
             raise OptionError(f"{cooling!r} is none of {', '.join(get_args(Cooling))}")
@@ -111,6 +113,7 @@ class ThermalBoard(FakeBoard):
         self._level = self._fan_step = self._bits = 0
         self._is_low = self._is_lost = False
         self._written: tuple[float, int, int, int] | None = None
+        self._writes = True
         self.temp_c = ambient_c
         if start_c is None:
             for _ in range(2 * len(_FAN)):  # the fan's step and the temperature settle together
@@ -119,6 +122,7 @@ class ThermalBoard(FakeBoard):
         else:
             self.temp_c = start_c
         self._firmware()
+        self._writes = files
 
     @property
     def clock_hz(self) -> int:
@@ -225,17 +229,18 @@ class ThermalBoard(FakeBoard):
         last = len(self.heat.clocks_mhz) - 1
         share = min(max((self.temp_c - SOFT_C) / (HARD_C - SOFT_C), 0.0), 1.0)
         level = math.ceil(share * last)
-        now = int(self._is_low) | (_THROTTLED if self.temp_c >= SOFT_C else 0)
+        now = (_UNDER_VOLTAGE | _THROTTLED if self._is_low else 0) | (_THROTTLED if self.temp_c >= SOFT_C else 0)
+        now |= _CAPPED if level else 0
         if self._soft_limited:
             held = bool(self._bits & _SOFT_LIMIT)
             if self.temp_c >= _SOFT_LIMIT_C - _SOFT_HYSTERESIS_C * held:
                 level = max(level, self.heat.clocks_mhz.index(_SOFT_LIMIT_MHZ))
                 now |= _SOFT_LIMIT
-        if self._is_low:  # the firmware also lowers the clock while the supply is weak
-            level = last
-        self._level = level
-        now |= _CAPPED if level and now & ~_SOFT_LIMIT else 0
+        # The firmware lowers the clock while the supply is weak, too.
+        self._level = last if self._is_low else level
         self._bits = self._bits & 0xF0000 | now | now << 16
+        if not self._writes:
+            return
         shown = (round(self._shown_c(), 1), self.clock_hz, self._bits, self.fan_rpm)
         if shown != self._written and not self._is_lost:
             self.set(temp_c=shown[0], clock_hz=shown[1], throttled=shown[2], fan_rpm=shown[3])
