@@ -126,7 +126,7 @@ def _check(settings: Settings, json: bool) -> None:
     from piaccel.serving.repository import Repository, order
 
     access.check_bind(settings)
-    found = Repository(settings.repository).scan()
+    found = Repository(settings.repository, settle_s=0).scan()
     if json:
         print_json(
             {

@@ -25,7 +25,9 @@ class Following:
         """Whether there may be copies in the store that nobody will load again."""
         self._means = means
         self._settle_s = server.settle_s
-        self._repository = Repository(means.settings.repository, settle_s=server.settle_s)
+        self._repository = Repository(
+            means.settings.repository, settle_s=server.settle_s, signed=bool(server.trusted_keys)
+        )
         self._scanning = asyncio.Lock()
         self._retry: dict[tuple[str, str], float] = {}
         self._busy: set[str] = set()
@@ -112,6 +114,7 @@ class Following:
             refs = (lineup.record.committed, lineup.record.previous, lineup.record.candidate)
             keep |= {ref.digest for ref in refs if ref is not None}
         try:
-            await asyncio.to_thread(self._means.store.collect, keep)
+            if not await asyncio.to_thread(self._means.store.collect, keep):
+                self.untidy = True
         except WriteError as error:
             self._means.tell("alarm", "", "", str(error))
