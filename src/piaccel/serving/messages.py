@@ -76,6 +76,8 @@ class Response:
     outputs: list[Tensor]
     parameters: dict[str, Any] = field(default_factory=dict)
     """Who answered: variant, backend."""
+    times_ms: dict[str, float] = field(default_factory=dict)
+    """queue, infer; for traces."""
 
 
 @dataclass(slots=True, kw_only=True)
