@@ -154,7 +154,10 @@ def _next_counter(model: Path, version: str) -> int:
     for each in versions(model):
         path = model / each / RELEASE
         if path.is_file():
-            counters.append(release.decode(path.read_bytes()).counter + 1)
+            try:
+                counters.append(release.decode(path.read_bytes()).counter + 1)
+            except ModelError as error:
+                raise ModelError(f"{path.parent}: {error}", hint="remove that version, or push it again") from error
     return max(counters)
 
 
