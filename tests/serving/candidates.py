@@ -94,6 +94,7 @@ class Signer:
         return cls(path, release.new_signing_key(path))
 
     def sign(self, folder: Path, version: str, **given: Any) -> None:
+        """Sign it as the version of "parts" with this number."""
         given = {"model": "parts", "counter": int(version), **given}
         release.write(folder, version=version, keys=[release.read_signing_key(self.path)], **given)
 
@@ -112,7 +113,7 @@ def good(demo: Path, folder: Path, signer: Signer | None = None) -> Path:
     budgets: dict[str, Any] = {"latency_ms": {"any": LATENCY_MS}, "memory_mb": {"any": MEMORY_MB}}
     golden.make(folder, pictures, backend="litert", **budgets)
     if signer is not None:
-        signer.sign(folder, folder.name)
+        signer.sign(folder, folder.name, counter=100 + int(folder.name))
     return folder
 
 
@@ -141,9 +142,7 @@ def bad(name: str, demo: Path, folder: Path, signer: Signer | None = None) -> Pa
     else:
         _state_sums(folder)
     if signer is not None and kind != "unsigned":
-        given: dict[str, Any] = {}
-        if kind == "downgraded":
-            given["counter"] = int(folder.name) - 1 or 1
+        given: dict[str, Any] = {"counter": 7 if kind == "downgraded" else 100 + int(folder.name)}
         if kind == "expired":
             given["not_after"] = datetime(2020, 1, 1, tzinfo=UTC)
         signer.sign(folder, folder.name, **given)

@@ -63,6 +63,8 @@ class Record(msgspec.Struct):
     """An operator took the model out of service."""
     counters: dict[str, int] = {}
     """The highest release counter seen, by the key that signed it."""
+    newest: float = 0.0
+    """When the newest release that was verified was made: it cannot be earlier now, whatever the clock says."""
     history: list[Event] = []
 
     def happened(self, what: str, version: str, reason: str = "") -> None:

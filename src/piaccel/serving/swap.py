@@ -296,7 +296,15 @@ def _check_signature(lineup: Lineup, path: Path) -> None:
     from piaccel.serving import release  # needs cryptography
 
     record = lineup.record
-    found = release.verify(path, release.read_keys(keys), model=lineup.name, now=time.time(), highest=record.counters)
+    found = release.verify(
+        path,
+        release.read_keys(keys),
+        model=lineup.name,
+        now=time.time(),
+        highest=record.counters,
+        newest=record.newest,
+    )
+    record.newest = max(found.made_at, record.newest)
     record.counters = {**record.counters, found.key_id: max(found.counter, record.counters.get(found.key_id, 0))}
 
 
