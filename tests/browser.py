@@ -84,6 +84,18 @@ class Browser:
             time.sleep(0.1)
         raise AssertionError(f"never true: {script}")
 
+    def press(self, key: str) -> None:
+        """Press and release a key that has a name, such as Enter or Tab."""
+        code = {"Enter": 13, "Tab": 9, "Escape": 27}[key]
+        named: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        written = {"text": "\r"} if key == "Enter" else {}
+        self.send("Input.dispatchKeyEvent", type="keyDown", **named, **written)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def type(self, words: str) -> None:
+        """Write into what has the focus."""
+        self.send("Input.insertText", text=words)
+
     def screenshot(self, path: Path) -> None:
         answer = self.send("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(answer["data"]))

@@ -306,13 +306,14 @@ function showAll(seen) {
   skew = seen.started_at + seen.uptime_s - now; // the board's clock may be another than the viewer's
   showHead(seen);
   showBoard(seen, now);
-  for (const model of seen.models) {
+  const models = [...seen.models].sort((one, other) => one.name < other.name ? -1 : 1);
+  for (const model of models) {
     if (!cards.has(model.name)) cards.set(model.name, makeCard(model.name));
   }
-  settle(at("models"), seen.models.map((each) => each.name), cards, at("trial-model"));
-  for (const model of seen.models) showModel(cards.get(model.name), model, seen, now);
+  settle(at("models"), models.map((each) => each.name), cards, at("trial-model"));
+  for (const model of models) showModel(cards.get(model.name), model, seen, now);
   showEvents(seen.happenings);
-  offerModels(seen.models);
+  offerModels(models);
 }
 
 function connected(is, words) {
