@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,6 @@ class ProcessRunner(Runner):
         self._free.set()
         self._fault: PiaccelError | None = None
         self._gone = asyncio.Event()
-        self.on_exit: Callable[[PiaccelError], None] | None = None
-        """Called once when the process ended, or was ended for a hang; not after ``close``."""
 
     @classmethod
     async def open(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from piaccel.errors import PiaccelError
 from piaccel.serving.messages import Bytes, Tensor
 from piaccel.tensors import TensorSpec
 
@@ -77,6 +78,8 @@ class Runner(ABC):
     """
 
     facts: Facts
+    on_exit: Callable[[PiaccelError], None] | None = None
+    """Called once with a CrashError or a HangError when its process ended by itself; not after ``close``."""
 
     @property
     @abstractmethod
