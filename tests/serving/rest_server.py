@@ -3,11 +3,12 @@
 import asyncio
 import http.client
 import json
+import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,17 @@ import uvicorn
 from piaccel.serving import rest
 from piaccel.serving.access import Access
 from piaccel.serving.service import Service
-from piaccel.serving.settings import Settings
+from piaccel.serving.settings import ModelSettings, ServerSettings, Settings
 
 GREY = np.full((1, 96, 96, 3), 0.5, np.float32)
+
+
+def parts(demo: Path, folder: Path, model: dict[str, Any] | None = None, **server: Any) -> Settings:
+    """Settings of a repository in ``folder`` with the demo model "parts" as version 1."""
+    shutil.copytree(demo / "bundle", folder / "models" / "parts" / "1")
+    own: dict[str, Any] = {"backend": "litert", "variant": "fp32-tflite", "threads": 1, "isolation": "thread"}
+    defaults = ModelSettings(**{**own, **(model or {})})
+    return Settings(repository=folder / "models", server=ServerSettings(**server), defaults=defaults)
 
 
 class Site:
@@ -105,4 +114,3 @@ def site(settings: Settings, access: Access | None = None, **app: Any) -> Iterat
     finally:
         over.set()
         thread.join(30)
-        time.sleep(0)
