@@ -97,7 +97,7 @@ def find(soak: Soak) -> Findings:
     """Derive all numbers."""
     load = [row for row in soak.rows if row.stage == "load"]
     idle = [row for row in soak.rows if row.stage == "idle"]
-    held = [_is_held(row, soak.limit_c, _since_boot(idle), _best_clock(load)) for row in load]
+    held = [each for row, each in zip(soak.rows, held_rows(soak), strict=True) if row.stage == "load"]
     first = next((index for index, each in enumerate(held) if each), None)
     start, end = _start(load, first), _end(load)
     idle_c = _mean(row.temperature_c for row in idle[-3:])
@@ -139,6 +139,17 @@ def find(soak: Soak) -> Findings:
     )
 
 
+def held_rows(soak: Soak) -> list[bool | None]:
+    """For each row, whether heat held the clock down in it; None where nothing tells."""
+    known = _since_boot([row for row in soak.rows if row.stage == "idle"])
+    best = max((row.clock_hz for row in soak.rows if row.stage == "load" and row.clock_hz is not None), default=None)
+    held = []
+    for row in soak.rows:
+        held.append(_is_held(row, soak.limit_c, known, best))
+        known |= (row.throttled or 0) & 0xF0000  # it tells of the first time only
+    return held
+
+
 def _is_held(row: Row, limit: float | None, known_bits: int, best_hz: float | None) -> bool | None:
     """Whether heat holds the clock down; None where nothing tells."""
     if row.throttled is not None:
@@ -161,10 +172,6 @@ def _bits(rows: Sequence[Row]) -> int:
     for row in rows:
         together |= row.throttled or 0
     return together
-
-
-def _best_clock(rows: Sequence[Row]) -> float | None:
-    return max((row.clock_hz for row in rows if row.clock_hz is not None), default=None)
 
 
 def _start(load: Sequence[Row], first_held: int | None) -> list[Row]:
@@ -267,8 +274,7 @@ def _tried(soak: Soak) -> Sustainable | None:
     rate = soak.confirmed_rate_per_s
     if rate is None or not rows:
         return None
-    known = _since_boot([row for row in soak.rows if row.stage != "confirm"])
-    held = [_is_held(row, soak.limit_c, known, _best_clock(rows)) for row in rows]
+    held = [each for row, each in zip(soak.rows, held_rows(soak), strict=True) if row.stage == "confirm"]
     if any(held):
         at_s = rows[held.index(True)].at_s - rows[0].at_s
         return Sustainable(rate * BACK_OFF, "refuted", at_s / 60)

@@ -77,8 +77,8 @@ class ThermalBoard(FakeBoard):
 
     ``now_ns``, ``sleep`` and ``every`` are a clock that stands still but for ``advance``, ``work`` and ``sleep``.
     ``start_c`` is the temperature to begin with, that of an idle board if not given. ``infer_ms`` is how long ``work``
-    takes at the highest clock. ``noise_c`` adds seeded noise to what the sensor says. ``files`` False lets the files stay
-    as they are at the begin, which is much quicker where only ``gauges`` are read. Not for several threads.
+    takes at the highest clock. ``noise_c`` adds seeded noise to what the sensor says. ``files`` False lets the files
+    stay as they are at the begin, which is much quicker where only ``gauges`` are read. Not for several threads.
     Raises OptionError for another word, or an active cooler on a board that has none.
     """
 
