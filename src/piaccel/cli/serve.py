@@ -96,16 +96,17 @@ def serve(
 def _greet(addresses: Addresses, service: Service, json: bool) -> None:
     seen = service.snapshot()
     if json:
-        print_json(
-            {
-                "url": addresses.url,
-                "grpc": None if addresses.grpc is None else "{}:{}".format(*addresses.grpc),
-                "metrics": None if addresses.metrics is None else "http://{}:{}/metrics".format(*addresses.metrics),
-                "ready": seen.ready,
-                "reasons": list(seen.reasons),
-                "models": {model.name: model.serving or None for model in seen.models},
-            }
-        )
+        import msgspec
+
+        told = {
+            "url": addresses.url,
+            "grpc": None if addresses.grpc is None else "{}:{}".format(*addresses.grpc),
+            "metrics": None if addresses.metrics is None else "http://{}:{}/metrics".format(*addresses.metrics),
+            "ready": seen.ready,
+            "reasons": seen.reasons,
+            "models": {model.name: model.serving or None for model in seen.models},
+        }
+        typer.echo(msgspec.json.encode(told).decode())  # one line: whoever starts us reads one
         return
     typer.echo(f"serving at {addresses.url}/ (dashboard), {addresses.url}/v2 (Open Inference Protocol)", err=True)
     if addresses.grpc is not None:
@@ -130,7 +131,10 @@ def _check(settings: Settings, json: bool) -> None:
     if json:
         print_json(
             {
-                "settings": settings,
+                "repository": str(settings.repository),
+                "server": settings.server,
+                "defaults": settings.defaults,
+                "configured": settings.models,
                 "models": {
                     name: {each.version: each.reason for each in versions.values()} for name, versions in found.items()
                 },
