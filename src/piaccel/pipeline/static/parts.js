@@ -44,10 +44,10 @@ export function chart(title, {minutes = 5, words = "last five minutes"} = {}) {
   drawing.setAttribute("preserveAspectRatio", "none");
   drawing.setAttribute("aria-hidden", "true");
   const top = element("span", {class: "top"}), bottom = element("span", {class: "bottom"});
-  const none = element("span", {class: "none"});
-  plot.append(drawing, top, bottom, none);
+  const none = element("span", {class: "none"}), since = element("span", {class: "since"});
+  plot.append(drawing, top, bottom, since, none);
   const root = element("div", {class: "chart"}, heading, plot);
-  const made = {title, span: minutes * 60, words, root, heading, plot, drawing, top, bottom, none, pointed: null};
+  const made = {title, span: minutes * 60, words, root, heading, plot, drawing, top, bottom, since, none, pointed: null};
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
     made.pointed = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
@@ -63,8 +63,8 @@ export function draw(made, now, lines, options = {}) {
   const values = lines.flatMap((line) => line.points.map((point) => point.value)).filter((value) => value !== null);
   if (values.length) values.push(...limits.map((limit) => limit.value));
   const most = Math.max(...values, -Infinity);
-  const low = fromZero || !values.length ? 0 : Math.min(...values) - 1;
-  const high = !values.length ? 1 : fromZero ? Math.max(most, 0) * 1.4 : most + 1; // room for the labels
+  const low = fromZero || !values.length ? 0 : Math.min(...values) - 2;
+  const high = !values.length ? 1 : fromZero ? Math.max(most, 0) * 1.4 : most + (most - low) * 0.3; // room for the labels
   const span = high - low || 1;
   const x = (at) => (300 - (now - at) / made.span * 300).toFixed(1);
   const y = (value) => (96 - (value - low) / span * 92).toFixed(1);
@@ -100,6 +100,7 @@ export function draw(made, now, lines, options = {}) {
   if (pointed === null) made.plot.setAttribute("aria-label", `${made.title}, ${made.words}; now ${words.join(", ")}`);
   text(made.top, values.length ? number(high, digits, unit) : "");
   text(made.bottom, values.length ? number(low, digits, unit) : "");
+  text(made.since, values.length ? `${Math.round(made.span / 60)} min` : "");
   text(made.none, values.length ? "" : "no numbers yet");
 }
 

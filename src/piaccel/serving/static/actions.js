@@ -99,7 +99,7 @@ export const ACTIONS = {
     path: "shadow",
     title: (model, version) => `End the shadow of version ${version.version}?`,
     words: () => "It sees no requests any more and is ended. What clients get does not change.",
-    body: () => ({version: ""}),
+    body: () => ({}), // no version: nobody
   },
   label: {
     name: () => "Label",
@@ -113,7 +113,7 @@ export const ACTIONS = {
     name: () => "Take away",
     title: (model, version) => `Take the label ${version.label} from version ${version.version}?`,
     words: (model) => `Requests that name the label find nothing then; its share goes to version ${model.serving || "none"} again.`,
-    body: (model, version) => ({label: version.label, version: "", share: 0}),
+    body: (model, version) => ({label: version.label}),
   },
   release: {
     name: () => "Take out of quarantine",

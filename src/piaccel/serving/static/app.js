@@ -4,7 +4,7 @@ import {chart, draw, element, number, series, showAlarms, text, time} from "./pa
 import {ACTIONS, Refusal, confirm, needsKey, read} from "./actions.js";
 import {offerModels} from "./trial.js";
 
-const PERIOD_MS = 1000, MINUTES = 10, GAP_S = 5, THROTTLE = [["throttling begins", 80], ["hard limit", 85]];
+const PERIOD_MS = 1000, MINUTES = 10, GAP_S = 5, THROTTLE = [["throttles", 80], ["hard limit", 85]];
 const LAST = {minutes: MINUTES, words: "last ten minutes"};
 const at = (id) => document.getElementById(id);
 const cards = new Map();
@@ -15,6 +15,10 @@ const known = (value, words) => value === null || value === undefined ? "not mea
 const bytes = (value) => value === null || value === undefined ? "–" : value >= 1e9 ? number(value / 1e9, 1, " GB") : number(value / 1e6, 0, " MB");
 const percent = (value) => value === null || value === undefined ? "–" : Math.round(value * 100) + " %";
 const sum = (causes) => Object.values(causes).reduce((total, each) => total + each, 0);
+
+function zoom(made, history, now) { // from one minute up, so that a page that was just opened shows something
+  made.span = 60 * Math.min(MINUTES, Math.max(1, Math.ceil((now - history[0].at) / 60)));
+}
 
 function show(node, shown) {
   if (node.hidden === !shown) return;
@@ -60,6 +64,7 @@ const tiles = {
 function showBoard(seen, now) {
   const board = seen.board;
   remember(heat, {at: now, value: board.temperature_c ?? null});
+  zoom(temperature, heat, now);
   const limits = THROTTLE.map(([name, value]) => ({name, value, digits: 0}));
   draw(temperature, now, [{name: "", kind: "hot", points: series(heat, "value")}], {unit: " °C", fromZero: false, limits});
   const since = known(board.throttled, (bits) => ["under-voltage", "clock capped", "throttled", "soft limit"].filter((_, bit) => bits >> (16 + bit) & 1));
@@ -145,6 +150,7 @@ function makeRow(card) {
   row.labels = element("span", {class: "labels"});
   row.stage = element("span", {class: "stage"});
   row.reason = element("span", {class: "reason"});
+  row.where = element("td", {role: "cell", class: "text stages"}, row.stage, row.reason);
   row.buttons = {};
   for (const action of ["promote", "shadow", "unshadow", "label", "release"]) row.buttons[action] = button(card, action, own);
   const cells = COLUMNS.map(([key, words, kind]) => {
@@ -152,7 +158,7 @@ function makeRow(card) {
     return element("td", {role: "cell", class: kind || "", "data-name": words}, row.cells[key]);
   });
   row.root = element("tr", {role: "row"}, element("th", {scope: "row", role: "rowheader"}, row.name, row.labels),
-    element("td", {role: "cell", class: "text stages"}, row.stage, row.reason), ...cells,
+    row.where, ...cells,
     element("td", {role: "cell", class: "actions"}, element("div", {class: "buttons"}, ...Object.values(row.buttons))));
   return row;
 }
@@ -181,16 +187,18 @@ function showRow(card, row, version, off) {
   text(row.reason, version.reason === version.stage ? "" : version.reason);
   const values = {
     runs: [[version.backend, version.variant].filter(Boolean).join("/") || "–", version.why],
-    share: [loaded ? percent(version.share) : "–"], rate: [number(version.rate)], p50: [number(version.p50_ms)], p95: [number(version.p95_ms)],
-    p99: [number(version.p99_ms)], succeeded: [loaded ? String(version.succeeded) : "–"],
-    failed: [loaded ? String(failed) : "–", Object.entries(version.failed).map(([cause, count]) => `${count} ${cause}`).join(", ")],
-    memory: [loaded && version.memory_bytes === null ? "shared" : bytes(version.memory_bytes), version.pid ? `process ${version.pid}` : ""],
+    share: [percent(version.share)], rate: [number(version.rate)], p50: [number(version.p50_ms)], p95: [number(version.p95_ms)],
+    p99: [number(version.p99_ms)], succeeded: [String(version.succeeded)],
+    failed: [String(failed), Object.entries(version.failed).map(([cause, count]) => `${count} ${cause}`).join(", ")],
+    memory: [version.memory_bytes === null ? "shared" : bytes(version.memory_bytes), version.pid ? `process ${version.pid}` : ""],
     agreement: [percent(version.agreement), version.compared ? `${version.compared} answers were compared` : ""],
   };
   for (const [key, [words, more = ""]] of Object.entries(values)) {
     text(row.cells[key], words);
     if (row.cells[key].title !== more) row.cells[key].title = more;
   }
+  row.where.colSpan = loaded ? 1 : 1 + COLUMNS.length; // what is not loaded has no numbers, but room for the reason
+  for (const cell of Object.values(row.cells)) cell.parentNode.hidden = !loaded;
   row.cells.failed.parentNode.classList.toggle("bad", failed > 0);
   const moving = ["staged", "verifying", "draining"].includes(version.stage), out = version.stage === "quarantined";
   const possible = {
@@ -230,7 +238,7 @@ function showModel(card, model, seen, now) {
     + (model.rung ? `, step ${model.rung} of ${model.rungs - 1} down the heat ladder` : "") : "no version answers");
   text(card.state, model.ready ? "✓ ready" : "✕ not ready");
   card.state.className = "state " + (model.ready ? "good" : "bad");
-  const off = seen.repository_api ? "" : "The service takes no changes over the network: repository_api is off";
+  const off = seen.repository_api ? "" : "The service takes no changes over the network: it was started without --repository-api";
   for (const [action, made] of Object.entries(card.buttons)) {
     label(made, model, action);
     const missing = {rollback: model.previous ? "" : "There is no version to go back to", unload: model.serving ? "" : "It is not loaded", load: ""}[action];
@@ -245,6 +253,7 @@ function showModel(card, model, seen, now) {
     others: others.length ? others.reduce((total, each) => total + each, 0) : null,
     errors: same && failed !== null ? Math.max(0, failed - before.failed) / seconds : null,
   });
+  for (const made of [card.latency, card.rate]) zoom(made, card.history, now);
   const line = (name, key, kind) => ({name, kind, points: series(card.history, key)});
   const marks = seen.happenings.filter((each) => each.model === model.name && ["promoted", "committed", "rolled back", "loaded"].includes(each.what)).map((each) => each.at - skew);
   draw(card.latency, now, [line("p50", "p50", "second"), line("p95", "p95", ""), line("p99", "p99", "drops")], {marks});
