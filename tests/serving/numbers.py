@@ -37,7 +37,7 @@ def service(**changes: Any) -> ServiceNumbers:
         "connections": 3,
         "board": {
             "temperature_c": 61.5, "clock_hz": 1.5e9, "throttled": float(0x50004), "under_voltage": 0.0, "power_w": 4.2,
-            "fan_rpm": None,
+            "fan_rpm": None, "memory_available_bytes": 2e9,
         },
         "alarms": ("under-voltage",),
     }  # fmt: skip

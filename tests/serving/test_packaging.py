@@ -1,0 +1,146 @@
+"""What is shipped beside the package: the systemd unit, alert rules, the Grafana dashboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("prometheus_client")
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from piaccel.serving.metrics import Metrics
+from piaccel.serving.unit import Unit
+from tests.serving.numbers import Stub
+
+PACKAGING = Path(__file__).parents[2] / "packaging"
+RULES = PACKAGING / "prometheus-alerts-serve.yml"
+RULE_TESTS = PACKAGING / "prometheus-alerts-serve-test.yml"
+DASHBOARD = PACKAGING / "grafana-dashboard.json"
+LARGEST_EXPOSURE = 30
+"""Of systemd-analyze security, in tenths: 0 is shut, 100 is open."""
+EXAMPLE = Unit(python=Path("/opt/piaccel/bin/python"), config=Path("/etc/piaccel.toml"))
+
+promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)")
+systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def call(*command: str | Path, folder: Path | None = None) -> tuple[int, str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+    return done.returncode, done.stdout + done.stderr
+
+
+def exported() -> set[str]:
+    text = Metrics(Stub()).exposition().decode()
+    names = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert names
+    return names
+
+
+def expressions() -> list[str]:
+    """Every PromQL expression of the dashboard, its variables filled in."""
+
+    def found(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["expr"]] if isinstance(node.get("expr"), str) else []
+            return own + [each for value in node.values() for each in found(value)]
+        return [each for value in node for each in found(value)] if isinstance(node, list) else []
+
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    both = [dashboard["panels"], dashboard["annotations"]]
+    return [each.replace("$__rate_interval", "1m") for each in found(both)]
+
+
+def test_the_example_unit_is_what_the_command_writes() -> None:
+    assert (PACKAGING / "piaccel.service").read_text(encoding="utf-8") == EXAMPLE.text()
+
+
+@systemd
+@pytest.mark.parametrize("user", [None, "root"])
+def test_systemd_takes_the_unit(user: str | None, tmp_path: Path) -> None:
+    unit = Unit(python=Path("/bin/true"), user=user, groups=())  # verify looks for the program and the groups
+    (tmp_path / "piaccel.service").write_text(unit.text())
+    assert call("systemd-analyze", "verify", tmp_path / "piaccel.service") == (0, "")
+
+
+@systemd
+@pytest.mark.parametrize("user", [None, "pi"])
+def test_systemd_finds_the_unit_closed_enough(user: str | None, tmp_path: Path) -> None:
+    (tmp_path / "piaccel.service").write_text(Unit(python=Path("/opt/piaccel/bin/python"), user=user).text())
+    code, said = call(
+        "systemd-analyze", "security", "--offline=1", f"--threshold={LARGEST_EXPOSURE}", tmp_path / "piaccel.service"
+    )
+    assert code == 0, said
+
+
+def test_a_child_at_idle_priority_may_be_lifted_and_the_watchdog_waits_for_readiness() -> None:
+    lines = EXAMPLE.text().splitlines()
+    for line in ("LimitNICE=20", "Type=notify", "WatchdogSec=60s", "Restart=on-failure", "KillMode=mixed"):
+        assert line in lines
+
+
+@promtool
+def test_promtool_takes_the_alert_rules_and_they_fire_when_they_should() -> None:
+    assert call("promtool", "check", "rules", RULES)[0] == 0
+    code, said = call("promtool", "test", "rules", RULE_TESTS.name, folder=PACKAGING)
+    assert code == 0, said
+
+
+def test_every_alert_has_a_test_of_its_own() -> None:
+    alerts = set(re.findall(r"- alert: (\w+)", RULES.read_text(encoding="utf-8")))
+    tested = set(re.findall(r"alertname: (\w+)", RULE_TESTS.read_text(encoding="utf-8")))
+    assert alerts == tested
+
+
+def test_the_alert_rules_ask_only_for_metrics_that_are_exported() -> None:
+    asked = set(re.findall(r"\bpiaccel_\w+", RULES.read_text(encoding="utf-8")))
+    assert asked
+    assert asked <= exported()
+
+
+def test_the_dashboard_s_own_variables_ask_for_metrics_that_are_exported() -> None:
+    queries = [each["definition"] for each in json.loads(DASHBOARD.read_text())["templating"]["list"][1:]]
+    assert {name for query in queries for name in re.findall(r"\bpiaccel_\w+", query)} <= exported()
+
+
+def test_the_dashboard_asks_only_for_metrics_that_are_exported() -> None:
+    known = exported()
+    for expression in expressions():
+        asked = set(re.findall(r"\bpiaccel_\w+", expression))
+        assert asked, expression
+        assert asked <= known, expression
+
+
+@promtool
+def test_promtool_takes_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{number}", "expr": each} for number, each in enumerate(expressions())]
+    file = tmp_path / "rules.yml"  # JSON is YAML
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    code, said = call("promtool", "check", "rules", file)
+    assert code == 0, said
+
+
+def test_the_dashboard_has_a_data_source_to_choose_and_panels_that_do_not_overlap() -> None:
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    variables = {each["name"]: each["type"] for each in dashboard["templating"]["list"]}
+    assert variables["datasource"] == "datasource"
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+        assert panel["type"] == "row" or panel["datasource"]["uid"] == "${datasource}"
