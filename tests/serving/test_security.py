@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPSConnection
@@ -50,7 +51,7 @@ def locked(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     """A service with a key for each scope, and a slow one."""
     folder = tmp_path_factory.mktemp("locked")
     path = folder / "keys.toml"
-    tokens = {scope: access.add_key(path, scope, [scope]) for scope in access.SCOPES}
+    tokens: dict[str, str] = {scope: access.add_key(path, scope, [scope]) for scope in access.SCOPES}
     tokens["slow"] = access.add_key(path, "slow", ["read"], rate=0.01, burst=2)
     with site(parts(demo, folder, keys=str(path), repository_api=True), metrics=lambda: "up 1\n") as found:
         yield found, tokens
