@@ -12,7 +12,7 @@ from piaccel.soak import Row
 
 Take = Callable[[Row], float | None]
 
-_WORDS = {"idle": "idle", "load": "load", "cool": "cooling", "confirm": "at the sustainable rate"}
+_WORDS = {"idle": "idle", "load": "load", "cool": "cooling", "confirm": "confirming"}
 _NARROW = 0.06
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from piaccel.bench._html_scale import number
 from piaccel.bench._html_tags import Child, Html, tag
 from piaccel.files import write_atomic
-from piaccel.soak import Soak
+from piaccel.soak import Row, Soak
 from piaccel.soak._charts import Chart
 from piaccel.soak.findings import Findings, find, held_rows
 from piaccel.soak.verdict import Verdict, judge, span
@@ -109,7 +109,7 @@ def _tiles(soak: Soak, found: Findings) -> list[tuple[str, str | None, str]]:
         ("Temperature at the end", _unit(found.steady_c, "°C"), heat),
         (
             "Head room",
-            _unit(room, "°C"),
+            None if room is None else f"{room:.1f} °C",
             f"to {soak.limit_c:g} °C, where throttling begins" if soak.limit_c is not None else "limit not known here",
         ),
         (
@@ -141,16 +141,20 @@ def _drawings(soak: Soak, found: Findings) -> Html | None:
     if soak.confirmed_rate_per_s is not None:
         keys.append(tag("span", f"at {number(soak.confirmed_rate_per_s)}/s", class_="colour confirm"))
     shades = [tag("span", name, class_=f"colour {name}") for name in ("p50", "p95", "p99")]
+
+    def whole(row: Row) -> bool:
+        return row.seconds >= soak.plan.row_s / 2  # the rate of a moment at a stage's end says nothing
+
     content: list[Child] = [
         chart.stages(),
         chart.draw(
             "temperature (°C)", _ends(found.idle_c, found.hottest_c, "°C"), [("heat", lambda row: row.temperature_c)],
-            limits=limits, roof=max((value for value, _ in limits), default=None), height=170,
+            limits=limits, roof=max((value + 2 for value, _ in limits), default=None), height=170,
         ),
         chart.draw("clock (GHz)", _ends(found.clock_start_hz, found.clock_steady_hz, "GHz", 1e9),
                    [("clock", lambda row: None if row.clock_hz is None else row.clock_hz / 1e9)], floor=0.0, height=90),
         chart.draw("rate (1/s)", _ends(found.rate_start_per_s, found.rate_steady_per_s, "/s"),
-                   [("rate", lambda row: row.rate_per_s if row.stage in ("load", "confirm") else None)],
+                   [("rate", lambda row: row.rate_per_s if row.stage in ("load", "confirm") and whole(row) else None)],
                    floor=0.0, height=110),
         chart.draw("latency (ms)", "median, p95 and p99 of each row",
                    [("p99", lambda row: row.p99_ms), ("p95", lambda row: row.p95_ms), ("p50", lambda row: row.p50_ms)],

@@ -28,7 +28,7 @@ def conclusion(soak: Soak, found: Findings, verdict: Verdict) -> str:
             more = "" if found.longer_minutes is None else f" Run {found.longer_minutes} minutes longer."
             return f"It did not throttle in {span(found.load_s)}, but it had not settled either.{more}"
         case "sensor missing":
-            known = f"It answered {rate}; how hot" if rate else "How hot"
+            known = f"It gave {rate}; how hot" if rate else "How hot"
             return f"{known} it gets cannot be told: {verdict.reasons[0]}."
 
 
@@ -43,3 +43,25 @@ def sustainable(best: Sustainable | None) -> str:
         "confirmed": f"confirmed for {minutes}",
         "refuted": f"estimated: a tenth more throttled again after {minutes}",
     }[best.basis]
+
+
+def table(found: Findings) -> list[tuple[str, str, str]]:
+    """What was measured: name, at the begin of the load, at its end."""
+
+    def cell(value: float | None, unit: str, by: float = 1.0) -> str:
+        return "not measurable here" if value is None else f"{number(value / by)} {unit}"
+
+    never = "never" if found.throttling_known else "not measurable here"
+    after = found.throttled_after_s
+    lines = [
+        ("rate", cell(found.rate_start_per_s, "/s"), cell(found.rate_steady_per_s, "/s")),
+        ("median latency", cell(found.p50_start_ms, "ms"), cell(found.p50_steady_ms, "ms")),
+        ("p99 latency", cell(found.p99_start_ms, "ms"), cell(found.p99_steady_ms, "ms")),
+        ("clock", cell(found.clock_start_hz, "MHz", 1e6), cell(found.clock_steady_hz, "MHz", 1e6)),
+        ("temperature", cell(found.idle_c, "°C idle"), cell(found.steady_c, "°C")),
+        ("time to throttle", "", never if after is None else span(after)),
+    ]
+    best = found.sustainable
+    if best is not None:
+        lines.append(("sustainable rate", "", f"{number(best.rate_per_s)} /s, {sustainable(best)}"))
+    return lines
