@@ -121,6 +121,16 @@ def test_what_fails_after_copying_leaves_nothing_behind(bundle: Path, tmp_path: 
     assert list((tmp_path / "models" / "parts").iterdir()) == []
 
 
+def test_a_repository_that_cannot_be_written_is_told_in_one_line(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "parts").write_text("a file")
+    assert push(bundle, tmp_path / "models", "--name", "parts") == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert (tmp_path / "models" / "parts").read_text() == "a file"
+
+
 def test_a_bare_file_is_sent_to_piaccel_bundle(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert push(demo / "bundle" / "fp32.tflite", tmp_path / "models") == 2
     assert "-> make a bundle first: piaccel bundle" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from piaccel import models
+from piaccel import images, models, packing
 from piaccel.bundles import Bundle
 from piaccel.errors import InputError, ModelError, OptionError
 from piaccel.serving import golden
@@ -228,3 +228,36 @@ def test_verify_lets_each_variant_answer_in_a_child(bundle: Path) -> None:
     change(bundle, lambda document: document.update(format=2))
     (broken,) = golden.verify(Bundle.open(bundle))
     assert isinstance(broken.error, ModelError)
+
+
+@pytest.mark.parametrize(
+    ("files", "picture", "another"),
+    [
+        (["models/coco/fastestdet.onnx", "models/coco/fastestdet.ncnn.param"], "street_3.jpg", "street_1.jpg"),
+        (["models/face/rfb_320.onnx"], "faces_3.jpg", "faces_1.jpg"),
+        (["models/segmentation/deeplabv3_mnv2_dm05_pascal_quant.tflite"], "bird_segmentation.png", "squat.png"),
+        (["models/pose/movenet_single_pose_lightning_ptq.tflite"], "squat.png", "bird_segmentation.png"),
+    ],
+)
+def test_boxes_masks_and_keypoints_pass_on_every_runtime_and_those_of_another_picture_do_not(
+    shared: Path, tmp_path: Path, files: list[str], picture: str, another: str
+) -> None:
+    pictures = {}
+    for name in (picture, another):
+        found = next(shared.glob(f"images/{Path(name).stem}.*"))
+        pictures[name] = tmp_path / name
+        images.write_image(tmp_path / name, images.read_image(found))
+    out = tmp_path / "bundle"
+    told: dict[str, Any] = (
+        {"labels": shared / "models/coco/coco_labels.txt", "size": (352, 352)} if "coco" in files[0] else {}
+    )
+    packing.pack([shared / each for each in files], out, **told)
+    golden.make(out, [pictures[picture]])
+    for check in golden.verify(Bundle.open(out)):
+        assert check.error is None, check
+    shutil.copy(pictures[another], out / "golden" / picture)
+    digest = hashlib.sha256(pictures[another].read_bytes()).hexdigest()
+    change(out, lambda document: document["samples"][0].update(sha256=digest))
+    for check in golden.verify(Bundle.open(out)):
+        assert isinstance(check.error, ModelError)
+        assert "golden samples" in str(check.error)

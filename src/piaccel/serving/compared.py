@@ -29,6 +29,9 @@ _GRID = 32
 _TIE = 0.01
 """Raw scores that lie closer than this part of their range are as good as each other."""
 
+_COUNTED = ("BOOL", "INT32", "INT64", "UINT32", "UINT64")
+"""Datatypes of classes and counts; narrower integers are quantized numbers."""
+
 
 def plain(result: Result, frame_size: tuple[int, int]) -> dict[str, Any]:
     """What ``difference`` compares: ``to_dict``, of a mask also the classes at a grid of points, and with keypoints the
@@ -86,6 +89,8 @@ def _same_tensor(a: Tensor, b: Tensor, cosine: float) -> bool:
         return False
     if len(a.shape) <= 2 and ours.size > 1 and (len(a.shape) < 2 or a.shape[0] == 1):
         return _same_class(ours.ravel(), theirs.ravel())
+    if a.datatype in _COUNTED:
+        return bool(np.mean(ours == theirs) >= LOOSE.share)
     return _cosine(ours.ravel(), theirs.ravel()) >= cosine
 
 
