@@ -14,10 +14,10 @@ HERE = Path(__file__).parent
 TIMEOUT_S = 120.0
 
 
-def run(*command: str | Path) -> str:
+def run(*command: str | Path, cwd: Path | None = None) -> str:
     # -P: this folder's modules must not stand in for Python's own
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=env, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=env, cwd=cwd, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -130,3 +130,34 @@ def test_a_read_only_disk_keeps_serving_and_says_why_nothing_else_works(own_moun
     assert found["record"] == found["attempt"] == unwritable
     assert found["collect"] == []
     assert found["in_place"] == "parts/2"
+
+
+def whole_service(what: str, folder: Path, bundle: Path, *before: str) -> Any:
+    program = [sys.executable, "-m", "tests.serving.service_cuts", folder, bundle, what]
+    return json.loads(run(*before, *program, cwd=HERE.parents[1]))
+
+
+def test_a_service_that_ends_in_the_midst_of_a_swap_serves_after_its_next_start(tmp_path: Path, demo: Path) -> None:
+    every = os.environ.get("PIACCEL_TORTURE") == "1"
+    found = whole_service("0" if every else "6", tmp_path, demo / "bundle")
+    assert found["failures"] == []
+    assert found["points"] > 30
+    assert len(found["booted"]) == 1 + (found["points"] if every else 6)
+
+
+def test_a_version_that_takes_the_board_down_is_tried_twice_and_put_away(tmp_path: Path, demo: Path) -> None:
+    found = whole_service("killer", tmp_path, demo / "bundle")
+    assert found["ends"] == [9, 9, 0]
+    assert found["again"] == 0
+    assert found["told"] == "1 2 it ended the service 2 times while it was tried"
+
+
+def test_a_service_on_a_read_only_disk_serves_with_and_without_a_state(
+    own_mounts: None, tmp_path: Path, demo: Path
+) -> None:
+    mount = f'mount -t tmpfs -o size=30m none "{tmp_path}" && exec "$@"'
+    found = whole_service("read-only", tmp_path, demo / "bundle", "unshare", "-m", "sh", "-c", mount, "sh")
+    version, alarms = found["known"]
+    assert version == "1"
+    assert alarms == ["parts version 2: the store cannot be written: Read-only file system"]
+    assert found["new"][0] == "1"
