@@ -144,3 +144,10 @@ def test_the_dashboard_has_a_data_source_to_choose_and_panels_that_do_not_overla
         assert place["x"] + place["w"] <= 24
         taken |= cells
         assert panel["type"] == "row" or panel["datasource"]["uid"] == "${datasource}"
+
+
+def test_every_metric_of_the_service_is_explained() -> None:
+    text = (PACKAGING.parent / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    asked = set(re.findall(r"\bpiaccel_serve_\w+", text))
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in exported() if name.startswith("piaccel_serve_")}
+    assert asked == families

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -12,7 +11,6 @@ from piaccel.serving.snapshot import ServiceNumbers
 
 _THROTTLE_BITS = 0b1110
 _LATE = "deadline_exceeded"
-_log = logging.getLogger("piaccel")
 
 
 class Rung(NamedTuple):
@@ -26,7 +24,8 @@ class Rung(NamedTuple):
 class Thermal:
     """Decides about once every second or two, for every model with a ladder (``piaccel.pipeline.heat`` has the rules).
 
-    Pure: it opens and closes nothing. Under-voltage is an alarm (``piaccel.serving.board``), never a step.
+    Pure: it opens, closes and logs nothing (the service tells of each step that was taken). Under-voltage is an alarm
+    (``piaccel.serving.board``), never a step.
     """
 
     def __init__(self, settings: HeatSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +50,6 @@ class Thermal:
         for model, ladder in self._ladders.items():
             step = ladder.update(readings, late_share_by_model.get(model))
             if step is not None:
-                _log.warning("HEAT %s: rung %d to %d: %s", model, step.from_rung, step.to_rung, step.reason)
                 steps.append(Rung(model, step.to_rung, step.reason))
         return steps
 
