@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piaccel.errors import ServiceError, WriteError
@@ -69,6 +69,7 @@ def test_a_damaged_record_is_kept_aside_and_does_not_stop_the_start(
     assert ledger.read("parts").committed == NEW
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_damage_to_a_record_is_more_than_a_value_error(data: st.DataObject) -> None:
     blob = bytearray(msgspec.json.encode(Record(OLD, OLDER, NEW, "probation", 1)))

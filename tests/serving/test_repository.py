@@ -10,7 +10,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from piaccel.errors import NotFoundError, ServiceError
@@ -51,11 +51,13 @@ def one(root: Path, version: str = "1", model: str = "parts") -> Found:
 ALLOWED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
+@settings(deadline=None)
 @given(st.text(ALLOWED, min_size=1, max_size=128).filter(lambda text: text[0] != "."))
 def test_every_plain_name_is_valid(text: str) -> None:
     assert check_name(text) == text
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300) | st.text(ALLOWED + "/\\%.\0", max_size=300))
 @example("")
 @example("..")
@@ -88,6 +90,7 @@ def test_a_name_is_refused_unless_it_is_one_plain_folder(text: str) -> None:
     assert len(told) < 600
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["../x", "..", "a/../../b", "/etc", "a/b", "\0"]), st.integers(0, 3))
 def test_encoding_a_traversal_more_often_than_it_is_decoded_does_not_help(path: str, times: int) -> None:
     for _ in range(times):
@@ -98,6 +101,7 @@ def test_encoding_a_traversal_more_often_than_it_is_decoded_does_not_help(path: 
         check_name(urllib.parse.unquote(path))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_name_makes_the_ledger_read_outside_its_folder(text: str) -> None:
     ledger = Ledger(Path("/nowhere/models"))
@@ -113,6 +117,7 @@ def test_versions_are_ordered_by_number_and_others_after_them() -> None:
     assert sorted(["v2", "10", "9", "canary", "1"], key=order) == ["1", "9", "10", "canary", "v2"]
 
 
+@settings(deadline=None)
 @given(st.text(ALLOWED, min_size=1, max_size=128), st.text(ALLOWED, min_size=1, max_size=128))
 def test_two_versions_are_never_equal_in_order(first: str, second: str) -> None:
     assert (order(first) == order(second)) == (first == second)
