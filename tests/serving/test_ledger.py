@@ -21,7 +21,17 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def test_everything_that_is_written_is_read_again(ledger: Ledger) -> None:
-    record = Record(OLD, OLDER, NEW, "probation", 1, {}, {"canary": "2"}, {"canary": 0.1}, True, {"key": 7}, [])
+    record = Record(
+        committed=OLD,
+        previous=OLDER,
+        candidate=NEW,
+        stage="probation",
+        attempts=1,
+        labels={"canary": "2"},
+        shares={"canary": 0.1},
+        unloaded=True,
+        counters={"key": 7},
+    )
     record.quarantine("3" * 64, "3", "golden check: label 1, not 2")
     ledger.write("parts", record)
     assert Ledger(ledger.folder).read("parts") == record
