@@ -53,6 +53,16 @@ class Served:
         found: dict[str, Any] = self.ask("GET", "/v2/service")[1]["models"][0]
         return found
 
+    def resident_mb(self) -> float:
+        """The memory of the service's own process."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def children(self) -> list[int]:
+        """Its processes, by number."""
+        lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for each in lists for pid in each.read_text().split()]
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end and return its exit code."""
         self.process.send_signal(number)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from piaccel.errors import OptionError, UnavailableError
+from piaccel.serving.log import Log
 from piaccel.serving.service import Service
 from piaccel.serving.settings import Settings
+from piaccel.serving.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,12 @@ async def serve(
         async with contextlib.AsyncExitStack() as running:
             if stop is None:
                 running.enter_context(_signals(given))
+            log = running.enter_context(_logged(service))
+            running.enter_context(_traced(service))
             app = rest.App(service, keys, dashboard=_dashboard(service))
+            app.on_answer = lambda route, status, name, ns: log.request(
+                status=status, ms=ns / 1e6, model=route.model, version=route.version, request_id=name
+            )
             await running.enter_async_context(_uvicorn(app, http, rest.server_config(settings)))
             if metrics is not None:
                 await running.enter_async_context(_uvicorn(_metrics(service), metrics, _plain()))
@@ -145,6 +152,28 @@ async def _grpc(service: Service, settings: Settings, keys: Any) -> Any:
         yield server.port
     finally:
         await server.stop(settings.server.drain_s)
+
+
+@contextlib.contextmanager
+def _logged(service: Service) -> Iterator[Log]:
+    log = Log(as_json=service.settings.server.log_json)
+    log.start()
+    service.listeners.append(log.happening)
+    try:
+        yield log
+    finally:
+        log.stop()
+
+
+@contextlib.contextmanager
+def _traced(service: Service) -> Iterator[None]:
+    server = service.settings.server
+    service.tracing = Tracing.open(server.otlp_endpoint, server.name)
+    try:
+        yield
+    finally:
+        if service.tracing is not None:
+            service.tracing.close()
 
 
 @contextlib.contextmanager

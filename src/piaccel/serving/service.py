@@ -9,9 +9,9 @@ import asyncio
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,7 +27,11 @@ from piaccel.serving.opener import open_runner
 from piaccel.serving.settings import Settings
 from piaccel.serving.snapshot import Happening, ServiceNumbers, VersionNumbers
 from piaccel.serving.store import Store
+from piaccel.serving.tracing import Tracing
 from piaccel.version import __version__
+
+A = TypeVar("A", Request, PictureRequest)
+T = TypeVar("T", Response, PictureResponse)
 
 EXTENSIONS = description.EXTENSIONS
 _CANARY_S = 30.0
@@ -46,6 +50,8 @@ class Service:
         self.throttled: tuple[str, ...] = ()
         self.alarms: tuple[str, ...] = ()
         self.connections = 0
+        self.tracing: Tracing | None = None
+        """Where requests are traced to."""
         self.listeners: list[Callable[[Happening], None]] = []
         self._started_at = time.time()
         self._begun = time.monotonic()
@@ -83,11 +89,13 @@ class Service:
 
     async def infer(self, request: Request) -> Response:
         """Answer raw tensors. Raises ServiceError."""
-        return await self._lineup(request.model).infer(request)
+        lineup = self._lineup(request.model)
+        return await lineup.infer(request) if self.tracing is None else await self._traced(request, lineup.infer)
 
     async def predict(self, request: PictureRequest) -> PictureResponse:
         """Answer a picture's file with the task's result. Raises ServiceError."""
-        return await self._lineup(request.model).predict(request)
+        lineup = self._lineup(request.model)
+        return await lineup.predict(request) if self.tracing is None else await self._traced(request, lineup.predict)
 
     def live(self) -> bool:
         """Whether the event loop turns: who can ask gets an answer."""
@@ -299,6 +307,29 @@ class Service:
             if alarm not in self.alarms:
                 self._tell("alarm", reason=alarm)
         self.readings, self.throttled, self.alarms = dict(readings), throttled, alarms
+
+    async def _traced(self, request: A, answer: Callable[[A], Awaitable[T]]) -> T:
+        assert self.tracing is not None
+        begun = time.monotonic()
+        told: T | None = None
+        failed = ""
+        try:
+            told = await answer(request)
+            return told
+        except ServiceError as error:
+            failed = error.kind
+            raise
+        finally:
+            self.tracing.request(
+                model=request.model,
+                total_ms=(time.monotonic() - begun) * 1e3,
+                trace=request.trace,
+                times_ms=told.times_ms if told else {},
+                version=told.version if told else request.version,
+                variant=told.parameters["variant"] if told else "",
+                request_id=request.id,
+                failed=failed,
+            )
 
     async def _seen(self, model: str) -> Lineup:
         """Look at the repository again, for as long as the model's versions may still be being copied."""

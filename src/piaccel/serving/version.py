@@ -87,7 +87,8 @@ class Version:
             raise self._failed(error, begun) from error
         total = time.monotonic_ns() - begun
         self.meter.success(total, queue_ns=done.queue_ns, infer_ns=done.run_ns)
-        return Response(self.model, self.name, request.id, outputs, self._who())
+        times = {"queue": done.queue_ns / 1e6, "infer": done.run_ns / 1e6}
+        return Response(self.model, self.name, request.id, outputs, self._who(), times)
 
     async def predict(self, request: PictureRequest) -> PictureResponse:
         """Answer a picture. Raises ServiceError."""

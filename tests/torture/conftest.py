@@ -1,0 +1,3 @@
+"""The service's own fixtures."""
+
+from tests.serving.conftest import repository as repository

@@ -1,0 +1,61 @@
+"""Swaps under load: no request fails, and the memory stays."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.serving.control import add_version
+from tests.serving.serve import CONFIG, Served, served
+from tests.torture import FULL
+from tests.torture.load import Clients
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("uvloop")
+
+SWAPS = 500 if FULL else 12
+PERIOD_S = 0.5
+
+
+def until_committed(service: Served, version: str) -> None:
+    while True:
+        model = service.model()
+        if model["serving"] == version and model["versions"][2 - int(version)]["stage"] == "committed":
+            return
+        assert model["swapping"] in ("", version), model
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("isolation", ["process", "thread"])
+def test_swaps_under_load_fail_no_request(repository: Path, isolation: str) -> None:
+    add_version(repository, "2")
+    config = CONFIG.replace("threads = 1", f'threads = 1\nisolation = "{isolation}"')
+    with served(repository, "--repository-api", config=config) as service:
+        until_committed(service, "2")
+        resident: list[float] = []
+        with Clients(service, 8) as clients:
+            time.sleep(2 if not FULL else 10)
+            begun = time.monotonic()
+            for turn in range(SWAPS):
+                started = time.monotonic()
+                version = "1" if turn % 2 == 0 else "2"
+                body = json.dumps({"version": version}).encode()
+                status, told, _ = service.ask("POST", "/v2/repository/models/parts/promote", body)
+                assert status == 200, told
+                until_committed(service, version)
+                resident.append(service.resident_mb())
+                time.sleep(max(0.0, PERIOD_S - (time.monotonic() - started)))
+            ended = time.monotonic()
+        assert set(clients.answers) == {200}, clients.refusals
+        assert service.model()["serving"] == ("2" if SWAPS % 2 == 0 else "1")
+        half = resident[len(resident) // 2 :]
+        slope = float(np.polyfit(np.arange(len(half)), half, 1)[0])
+        idle, swapping = clients.p99_ms(0, begun), clients.p99_ms(begun, ended)
+        print(
+            f"\n{isolation}: {SWAPS} swaps, {sum(clients.answers.values())} requests, p99 {idle:.1f} ms before and "
+            f"{swapping:.1f} ms during, memory {resident[0]:.0f} to {resident[-1]:.0f} MB, {slope:+.3f} MB a swap"
+        )
+        if FULL:
+            assert slope < 0.2
