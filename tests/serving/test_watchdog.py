@@ -1,15 +1,19 @@
 """What systemd is told, on a real datagram socket."""
 
 import asyncio
+import json
 import os
 import select
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from piaccel.serving.watchdog import Notifier, guard
+from tests.serving.serve import served
 
 
 class Systemd:
@@ -159,3 +163,34 @@ def test_it_feeds_again_once_a_model_answers_again(systemd: Systemd) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(body())
+
+
+def test_a_service_tells_systemd_of_its_life_and_starves_the_watchdog_while_its_model_hangs(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd = Systemd(str(tmp_path / "notify"))
+    systemd.link.settimeout(60)
+    monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    with served(repository) as service:
+        assert systemd.heard() == "READY=1\nSTATUS=serving parts 1"
+        assert systemd.heard() == "WATCHDOG=1"  # nobody asked for anything: it ran the model itself
+        (worker,) = service.children()
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(1)  # a beat may have been on its way
+        while not systemd.silent():
+            systemd.heard()
+        time.sleep(2)
+        assert systemd.silent()
+        assert service.ask("GET", "/v2/health/live")[0] == 200  # only a look at the model tells
+        os.kill(worker, signal.SIGCONT)
+        assert systemd.heard() == "WATCHDOG=1"
+        assert service.stop() == 0
+        told = [systemd.heard()]
+        while told[-1] != "STOPPING=1":
+            told.append(systemd.heard())
+        assert set(told[:-1]) <= {"WATCHDOG=1"}
+        assert service.process.stderr is not None
+        lines = [json.loads(line) for line in service.process.stderr.read().splitlines() if line.startswith("{")]
+        assert {"promoted", "committed"} <= {line["event"] for line in lines}
+    systemd.link.close()
