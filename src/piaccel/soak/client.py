@@ -11,7 +11,7 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
@@ -122,6 +122,12 @@ class Client:
 
     def close(self) -> None:
         self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         where = f"{self._target.scheme}://{self._target.host}:{self._target.port}"
