@@ -22,6 +22,7 @@ from tests.conftest import DEMO
 pytest.importorskip("uvloop", reason="uvloop is not installed (extra serve)")
 from piaccel.serving import server
 from tests.serving.control import add_version
+from tests.serving.desk import version
 
 MODEL: dict[str, Any] = {
     "backend": "litert", "variant": "fp32-tflite", "threads": 1, "isolation": "thread", "probation_s": 0.3,

@@ -385,7 +385,7 @@ def test_the_page_fits_its_window(page: Browser, desk: Desk, tmp_path: Path, nam
     page.until("document.querySelectorAll('.model').length === 2")
     choose(page, PICTURE)
     page.until("document.querySelector('#trial-state').textContent.startsWith('answered in')")
-    time.sleep(3.0 if not SHOTS else 6.0)
+    time.sleep(2.0 if not SHOTS else 12.0)
     assert page.ask("document.documentElement.scrollWidth") <= width
     path = Path(SHOTS or tmp_path) / f"dashboard-{name}.png"
     page.screenshot(path)

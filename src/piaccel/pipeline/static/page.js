@@ -114,7 +114,7 @@ function showStream(made, stream, seen) {
   draw(made.age, seen.at, [
     {name: "p50", kind: "second", points: series(seen.history, stream.name + ".age_p50_ms")},
     {name: "p95", kind: "", points: series(seen.history, stream.name + ".age_p95_ms")},
-  ], {limits: stream.deadline_ms === null ? [] : [{name: "deadline", value: stream.deadline_ms}]});
+  ], {limits: stream.deadline_ms === null ? [] : [{value: stream.deadline_ms, words: `deadline ${number(stream.deadline_ms)}`}]});
   draw(made.drops, seen.at, [{name: "", kind: "drops", points: perSecond(series(seen.history, stream.name + ".dropped"))}]);
 
   const spread = (name, each) => [name, number(each.p50_ms), number(each.p95_ms), number(each.p99_ms), number(each.max_ms)];

@@ -89,14 +89,13 @@ export function draw(made, now, lines, options = {}) {
   const pointed = made.pointed === null ? null : now - (1 - made.pointed) * made.span;
   if (pointed !== null) add("pointed", `M${x(pointed)} 0V100`);
   const words = lines.map((line) => `${line.name} ${number(valueAt(line.points, pointed), digits, unit)}`.trim());
-  const keys = lines.flatMap((line, place) => [
-    ...(lines.length > 1 ? [element("i", {class: "key " + line.kind})] : []), element("b", {}, words[place]),
-  ]);
+  const keys = lines.map((line, place) => element("span", {class: "words-of"},
+    ...(lines.length > 1 ? [element("i", {class: "key " + line.kind})] : []), element("b", {}, words[place])));
   for (const limit of limits) {
-    keys.push(element("span", {class: "limit-words"}, element("i", {class: "key limit"}), `${limit.name} ${number(limit.value, limit.digits ?? digits, unit)}`));
+    if (limit.words) keys.push(element("span", {class: "words-of"}, element("i", {class: "key limit"}), limit.words));
   }
   if (pointed !== null) keys.push(element("span", {class: "moment"}, ` ${new Date(pointed * 1000).toLocaleTimeString()}`));
-  made.heading.replaceChildren(made.title + " ", ...keys);
+  made.heading.replaceChildren(made.title + " ", ...keys.flatMap((key) => [key, " "]));
   if (pointed === null) made.plot.setAttribute("aria-label", `${made.title}, ${made.words}; now ${words.join(", ")}`);
   text(made.top, values.length ? number(high, digits, unit) : "");
   text(made.bottom, values.length ? number(low, digits, unit) : "");

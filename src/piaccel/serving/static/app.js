@@ -4,7 +4,7 @@ import {chart, draw, element, number, series, showAlarms, text, time} from "./pa
 import {ACTIONS, Refusal, confirm, needsKey, read} from "./actions.js";
 import {offerModels} from "./trial.js";
 
-const PERIOD_MS = 1000, MINUTES = 10, GAP_S = 5, THROTTLE = [["throttles", 80], ["hard limit", 85]];
+const PERIOD_MS = 1000, MINUTES = 10, GAP_S = 5, THROTTLE = [{value: 80, words: "throttles 80–85 °C"}, {value: 85}];
 const LAST = {minutes: MINUTES, words: "last ten minutes"};
 const at = (id) => document.getElementById(id);
 const cards = new Map();
@@ -65,8 +65,7 @@ function showBoard(seen, now) {
   const board = seen.board;
   remember(heat, {at: now, value: board.temperature_c ?? null});
   zoom(temperature, heat, now);
-  const limits = THROTTLE.map(([name, value]) => ({name, value, digits: 0}));
-  draw(temperature, now, [{name: "", kind: "hot", points: series(heat, "value")}], {unit: " °C", fromZero: false, limits});
+  draw(temperature, now, [{name: "", kind: "hot", points: series(heat, "value")}], {unit: " °C", fromZero: false, limits: THROTTLE});
   const since = known(board.throttled, (bits) => ["under-voltage", "clock capped", "throttled", "soft limit"].filter((_, bit) => bits >> (16 + bit) & 1));
   const values = {
     clock: known(board.clock_hz, (value) => number(value / 1e6, 0, " MHz")),
