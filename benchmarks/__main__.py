@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import Row
 
-NAMES = ("session", "predict", "startup", "pipeline", "gil", "peers", "auto", "endurance")
+NAMES = ("session", "predict", "startup", "pipeline", "gil", "peers", "auto", "handover", "endurance")
 LONG = ("endurance",)
 """Only when it is asked for."""
 RESULTS = Path(__file__).parent / "results"

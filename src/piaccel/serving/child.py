@@ -11,6 +11,7 @@ import pickle
 import resource
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,13 +44,16 @@ def serve(connection_fd: int, slots_fd: int) -> None:
     desk = _Desk()
     while size := connection.recv_into(buffer):
         ask = wire.decode_ask(memoryview(buffer)[:size])
+        begun = time.perf_counter_ns()
         try:
             what, tensors = desk.answer(ask, slots.view(ask.places))
-            told = wire.encode(Answer(ask.number, what, slots.put(tensors, end_of(ask.places))))
+            worked_ns = time.perf_counter_ns() - begun
+            told = wire.encode(Answer(ask.number, what, slots.put(tensors, end_of(ask.places)), worked_ns))
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service has to hear of it
-            told = wire.encode(Answer(ask.number, "error", slots.put([pickled(_sendable(error))])))
+            worked_ns = time.perf_counter_ns() - begun
+            told = wire.encode(Answer(ask.number, "error", slots.put([pickled(_sendable(error))]), worked_ns))
         connection.send(told)
 
 

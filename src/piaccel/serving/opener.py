@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from piaccel.serving.inline import InlineRunner
 from piaccel.serving.runner import Opening, Runner
 from piaccel.serving.settings import ModelSettings
 
@@ -12,6 +11,8 @@ async def open_runner(opening: Opening, settings: ModelSettings, idle: bool) -> 
     in a thread disturbs requests tenfold. Raises what ``piaccel.load`` raises, CrashError, HangError.
     """
     if settings.isolation == "thread" and not idle:
+        from piaccel.serving.inline import InlineRunner  # brings the runtimes' half in, 10 MB
+
         return await InlineRunner.open(opening)
     from piaccel.serving.process import ProcessRunner
 

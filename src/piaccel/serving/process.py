@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from piaccel.apart import LOAD_S
 from piaccel.errors import CrashError, HangError, PiaccelError
 from piaccel.isolation import Child
 from piaccel.serving import wire
@@ -21,6 +20,8 @@ from piaccel.serving.runner import GoldenCheck, Opening, Picture, Runner
 from piaccel.serving.slots import Slots
 from piaccel.serving.wire import Answer, Ask
 
+LOAD_S = 300.0
+"""Longest silence while the network is loaded: some runtimes compile for minutes on a small board."""
 _WHEN = {"": "between two calls", "open": "while it loaded"}
 _OUT_OF_MEMORY = ("bad_alloc", "Cannot allocate memory")
 """What C++ runtimes write before they abort."""
@@ -46,6 +47,8 @@ class ProcessRunner(Runner):
         self._limit_bytes = memory_limit_bytes
         self._idle = False
         self._number = 0
+        self.worked_ns = 0
+        """How long the process itself worked on the last call."""
         self._doing = ""
         self._answer: asyncio.Future[Any] = self._loop.create_future()
         self._alarm = self._loop.call_later(0, lambda: None)
@@ -162,6 +165,7 @@ class ProcessRunner(Runner):
         if answer.number != self._number or self._free.is_set():
             return
         self._alarm.cancel()
+        self.worked_ns = answer.worked_ns
         self._doing = ""
         if not self._answer.done():  # else whoever asked has gone
             try:

@@ -32,6 +32,7 @@ class Answer(msgspec.Struct, array_like=True):
     number: int
     what: Literal["tensors", "picture", "value", "error"]
     places: list[Place]
+    worked_ns: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
