@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from piaccel.serving.metrics import Metrics
 from piaccel.serving.unit import Unit
 from tests.serving.numbers import Stub
+from tests.serving.serve import CONFIG, Served, picture, running
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 RULES = PACKAGING / "prometheus-alerts-serve.yml"
@@ -83,6 +88,48 @@ def test_a_child_at_idle_priority_may_be_lifted_and_the_watchdog_waits_for_readi
     lines = EXAMPLE.text().splitlines()
     for line in ("LimitNICE=20", "Type=notify", "WatchdogSec=60s", "Restart=on-failure", "KillMode=mixed"):
         assert line in lines
+
+
+def allowed(group: str) -> set[str]:
+    """The system calls of a group, as this systemd has them."""
+    names: set[str] = set()
+    for line in call("systemd-analyze", "syscall-filter", group)[1].splitlines():
+        word = line.strip()
+        if word.startswith("@"):
+            names |= allowed(word) if word != group else set()
+        elif word and not word.startswith("#"):
+            names.add(word)
+    return names
+
+
+@systemd
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_the_service_asks_for_no_system_call_that_its_unit_refuses(
+    repository: Path, demo: Path, tmp_path: Path
+) -> None:
+    """From start to end, through a swap to a second version."""
+    trace, config = tmp_path / "trace", tmp_path / "piaccel.toml"
+    config.write_text(CONFIG)
+    ports = ["--port", "0", "--metrics-port", "0", "--no-grpc"]
+    serve = [sys.executable, "-m", "piaccel", "serve", str(repository), "--config", str(config), "--json", *ports]
+    with running(["strace", "-f", "-qq", "-o", str(trace), *serve]) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            pytest.skip("strace may not trace here")
+        service = Served(process, json.loads(line))
+        shutil.copytree(demo / "bundle", repository / "parts" / "2")
+        end = time.monotonic() + 60
+        while service.model()["serving"] != "2":
+            assert time.monotonic() < end
+            assert service.ask("POST", "/v2/models/parts/predict?annotate=1", picture(demo))[0] == 200
+            time.sleep(0.1)
+        (server,) = service.children()
+        os.kill(server, signal.SIGTERM)
+        assert process.wait(60) == 0
+    used = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)[( ]", trace.read_text(errors="replace"), flags=re.MULTILINE))
+    assert {"openat", "execve", "fsync", "sched_setscheduler"} <= used
+    assert used <= allowed("@system-service") - allowed("@privileged")
 
 
 @promtool
