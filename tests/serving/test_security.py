@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 
 from piaccel.errors import OptionError, ServiceError
 from piaccel.serving import access, picture_size, rest
-from piaccel.serving.messages import Request, Response
+from piaccel.serving.messages import Request, Response, Tensor
 from tests.serving.rest_server import Site, heard, parts, site
 
 BODY_LIMIT = 4 << 20
 KB = 1024
-POST = b"POST /v2/models/parts/infer HTTP/1.1\r\nHost: a\r\n"
+POST = b"POST /v2/models/parts/infer HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +246,58 @@ def test_a_slow_body_is_given_up(served: Site) -> None:
         thread.join()
     assert status_of(answer) == 408
     assert "body" in error_of(answer)
+
+
+def test_a_client_that_does_not_take_its_answer_is_given_up(served: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def infer(request: Request) -> Response:
+        return Response("parts", "1", "", [Tensor("y", "UINT8", (64 << 20,), bytes(64 << 20))])
+
+    monkeypatch.setattr(served.service, "infer", infer)
+    asked = b'{"inputs":[],"parameters":{"binary_data_output":true}}'
+    with socket.create_connection(("127.0.0.1", served.port), 20) as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(asked) + asked)
+        time.sleep(7)
+        assert len(heard(connection, 2)) < 64 << 20
+
+
+def test_requests_sent_ahead_wait_in_the_client_not_in_our_memory(
+    served: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    async def infer(request: Request) -> Response:
+        while not over.is_set():
+            await asyncio.sleep(0.02)
+        return Response("parts", "1", "", [])
+
+    monkeypatch.setattr(served.service, "infer", infer)
+    one, sent = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n", 0
+    with socket.create_connection(("127.0.0.1", served.port), 2) as connection:
+        connection.sendall(POST + b'Content-Length: 13\r\n\r\n{"inputs":[]}')
+        with contextlib.suppress(TimeoutError):
+            while sent < 200 << 20:
+                sent += connection.send(one * 1000)
+        assert sent < 200 << 20
+        over.set()
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_broken_request_behind_a_good_one_is_not_written_into_its_answer(
+    served: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def infer(request: Request) -> Response:
+        large = Tensor("y", "UINT8", (16 << 20,), bytes(16 << 20))
+        return Response("parts", "1", "", [large, large])
+
+    monkeypatch.setattr(served.service, "infer", infer)
+    asked = b'{"inputs":[],"parameters":{"binary_data_output":true}}'
+    with socket.create_connection(("127.0.0.1", served.port), 20) as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(asked) + asked)
+        first = connection.recv(100)
+        with contextlib.suppress(OSError):
+            connection.sendall(b"no http at all\r\n\r\n")
+        whole = first + heard(connection, 3)
+    assert whole.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_connection_between_requests_outlives_the_header_time_out(served: Site) -> None:

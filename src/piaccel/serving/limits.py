@@ -80,7 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waits_for = "headers"
         self._stuck_since: float | None = None
         self._header_bytes = 0
-        self._served: tuple[asyncio.Task[None], Scope] | None = None
+        self._served: tuple[asyncio.Task[None], RequestResponseCycle] | None = None
         self._refused = False
         if len(self.connections) > 2 * self.bounds.connections:
             transport.abort()
@@ -96,8 +96,8 @@ class BoundedProtocol(HttpToolsProtocol):
             timer.cancel()
             self._timer = None
         if self._served is not None:
-            task, scope = self._served
-            if not task.done() and scope.get("cancellable"):
+            task, cycle = self._served
+            if not task.done() and cycle.scope.get("cancellable"):
                 task.cancel()
         self._served = None
 
@@ -144,7 +144,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._waits_for, self._waits_since = "headers", None
-        self.flow.resume_reading()  # or the client's going away would not be seen while it is answered
+        if not self.pipeline:
+            self.flow.resume_reading()  # or the client's going away would not be seen while it is answered
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -158,13 +159,13 @@ class BoundedProtocol(HttpToolsProtocol):
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
-        self._served = task, cycle.scope  # type: ignore[assignment]
+        self._served = task, cycle
 
     def _look(self) -> None:
         """End the connection when the client takes too long to send, or to take."""
         now = self.loop.time()
         limit = self.bounds.header_timeout_s if self._waits_for == "headers" else self.bounds.body_timeout_s
-        if self._waits_since is not None and now - self._waits_since > limit:
+        if self._waits_since is not None and now - self._waits_since > limit and not self.pipeline:
             self._refuse(408, f"the {self._waits_for} took longer than {limit:g} s")
             self._waits_since = None
         elif self._stuck_since is not None and now - self._stuck_since > self.bounds.body_timeout_s:
@@ -179,15 +180,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        cycle = self._served[1] if self._served is not None else None
+        if cycle is None or cycle.response_complete or not cycle.response_started:  # never into another's answer
             text = b'{"error":"%s"}' % message.encode()
             lines = [STATUS_LINE[status], b"content-type: application/json\r\n"]
             lines += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
             lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(text))
             self.transport.write(b"".join(lines) + text)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self.pipeline.clear()
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.close()
 
 
