@@ -7,6 +7,7 @@ read-only root or too little memory are no fault of the version, and it is tried
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -80,8 +81,9 @@ async def take(lineup: Lineup, name: str) -> Stored:
             raise ServiceError("invalid_argument", f"{lineup.name} version {name} is in quarantine: {kept.reason}")
         await asyncio.to_thread(_check_signature, lineup, stored.path)
     except ModelError as error:
-        quarantine(lineup, name, found.digest or digest_of(found.path), str(error))
-        raise ServiceError("invalid_argument", f"{lineup.name} version {name}: {error}") from error
+        reason = words(lineup, error)
+        quarantine(lineup, name, found.digest or digest_of(found.path), reason)
+        raise ServiceError("invalid_argument", f"{lineup.name} version {name}: {reason}") from error
     except WriteError as error:
         raise ServiceError("unavailable", f"{lineup.name} version {name}: {error}", retry_after_s=60.0) from error
     finally:
@@ -312,12 +314,24 @@ def _told(lineup: Lineup, name: str, digest: str, error: BaseException) -> BaseE
     """Put a version that was at fault into quarantine; what the caller is told."""
     lineup.record.candidate = None
     if isinstance(error, ServiceError | WriteError | UnavailableError):
-        return ServiceError("unavailable", f"{lineup.name} version {name}: {error}", retry_after_s=60.0)
+        return ServiceError("unavailable", f"{lineup.name} version {name}: {words(lineup, error)}", retry_after_s=60.0)
     if isinstance(error, asyncio.CancelledError):
         return error
     lineup.record.attempts = 0
-    quarantine(lineup, name, digest, str(error))
-    return ServiceError("invalid_argument", f"{lineup.name} version {name} was refused: {error}")
+    reason = words(lineup, error)
+    quarantine(lineup, name, digest, reason)
+    return ServiceError("invalid_argument", f"{lineup.name} version {name} was refused: {reason}")
+
+
+def words(lineup: Lineup, error: BaseException) -> str:
+    """What an error says, without the folders of this machine: clients read it."""
+    text = str(error)
+    for folder in (
+        rf"{re.escape(str(lineup.means.store.folder))}/\w+",
+        re.escape(str(lineup.means.settings.repository)),
+    ):
+        text = re.sub(rf"{folder}(/|(?=\W|$))", "", text)
+    return text.removeprefix(", ")
 
 
 def _try_to_save(lineup: Lineup) -> None:
