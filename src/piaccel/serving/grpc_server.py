@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
-from google.protobuf import json_format
+import grpc  # type: ignore[import-untyped]
+from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from piaccel.errors import ServiceError, UnavailableError
 from piaccel.serving import grpc_tensors, repository, rest_control
@@ -156,7 +156,7 @@ class Calls:
             self._access.check(token.strip() if scheme.lower() == "bearer" else given.get("x-api-key"), wanted)
 
     async def _refuse(self, context: Any, error: ServiceError) -> None:
-        trailing = ()
+        trailing: tuple[tuple[str, str], ...] = ()
         if error.retry_after_s is not None:
             trailing = (("grpc-retry-pushback-ms", str(max(0, round(error.retry_after_s * 1000)))),)
         await context.abort(STATUS.get(error.kind, grpc.StatusCode.UNKNOWN), self._told(error), trailing)

@@ -1,0 +1,7 @@
+"""``python -m piaccel.serving.conformance``."""
+
+import sys
+
+from piaccel.serving.conformance import main
+
+sys.exit(main())
