@@ -76,7 +76,7 @@ async def held(runner: ProcessRunner, call: Coroutine[Any, Any, T]) -> asyncio.T
     return task
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_process_that_ends_while_it_answers_is_told_with_its_signal(number: signal.Signals) -> None:
     async def body() -> None:
         async with opened() as runner:
@@ -102,6 +102,17 @@ def test_a_process_that_ends_between_two_calls_is_noticed_at_once() -> None:
             error = await asyncio.wait_for(heard, LONG_S)
             assert "between two calls: SIGKILL" in str(error)
             assert not runner.alive
+
+    asyncio.run(body())
+
+
+def test_signals_to_the_whole_group_are_the_service_s_own_affair() -> None:
+    async def body() -> None:
+        async with opened() as runner:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(runner.pid or 0, number)
+                assert len(await runner.infer([noise(1)])) == 1
+            assert int(Path(f"/proc/{runner.pid}/oom_score_adj").read_text(encoding="ascii")) >= 500
 
     asyncio.run(body())
 

@@ -9,6 +9,7 @@ import gc
 import os
 import pickle
 import resource
+import signal
 import socket
 import sys
 import time
@@ -33,13 +34,17 @@ if TYPE_CHECKING:
 OUT_OF_MEMORY = 86
 """Exit status of a process that ran into its limit."""
 
+_OOM_SCORE = 500
+
 
 def serve(connection_fd: int, slots_fd: int) -> None:
     """The child's whole life (``isolation.Child``)."""
     isolation.settle()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # systemd sends it to all; the service ends us when it has drained
     for fd in (connection_fd, slots_fd):
         os.set_inheritable(fd, False)  # the service learns of our end from the socket: nobody else may hold it
     Path("/proc/self/comm").write_text("piaccel-model", encoding="ascii")
+    _give_way()
     connection, slots, buffer = socket.socket(fileno=connection_fd), Slots(slots_fd), bytearray(wire.MAX_BYTES)
     desk = _Desk()
     while size := connection.recv_into(buffer):
@@ -55,6 +60,13 @@ def serve(connection_fd: int, slots_fd: int) -> None:
             worked_ns = time.perf_counter_ns() - begun
             told = wire.encode(Answer(ask.number, "error", slots.put([pickled(_sendable(error))]), worked_ns))
         connection.send(told)
+
+
+def _give_way() -> None:
+    """When memory runs out, the kernel shall rather end this process than the service (proc(5), oom_score_adj)."""
+    score = Path("/proc/self/oom_score_adj")
+    if int(score.read_text(encoding="ascii")) < _OOM_SCORE:  # less than it is may not be asked for
+        score.write_text(str(_OOM_SCORE), encoding="ascii")
 
 
 class _Desk:

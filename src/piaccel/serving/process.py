@@ -156,6 +156,8 @@ class ProcessRunner(Runner):
         """The socket has an answer, or its other end is gone."""
         try:
             size = self._connection.recv_into(self._buffer)
+        except BlockingIOError:  # a loop may call once more than there is something to hear
+            return
         except ConnectionResetError:
             size = 0
         if not size:
