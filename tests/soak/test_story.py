@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,17 @@ def test_with_the_active_cooler_it_passes_with_room_to_spare(tmp_path: Path) -> 
     assert found.sustainable.basis == "measured"
     assert found.sustainable.rate_per_s == pytest.approx(25.0, rel=0.01)
     assert "confirm" not in {row.stage for row in seen.rows}
+
+
+def test_a_pass_says_how_warm_the_air_may_be_and_the_board_agrees(tmp_path: Path) -> None:
+    board = ThermalBoard(tmp_path / "pi", cooling="heatsink", files=False)
+    seen, found, _ = run(board)
+    stated = replace(seen, environment={**PI5, "ambient_c": 25.0})
+    reason = judge(stated, found).reasons[1]
+    assert reason.startswith("so it should hold in air of up to ")
+    warm = float(reason.removeprefix("so it should hold in air of up to ").removesuffix(" °C"))
+    again = ThermalBoard(tmp_path / "warm", cooling="heatsink", ambient_c=warm, files=False)
+    assert run(again)[2].passed
 
 
 def test_a_pi_4_with_a_heat_sink_passes_and_without_throttles(tmp_path: Path) -> None:

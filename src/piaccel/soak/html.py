@@ -103,7 +103,9 @@ def _tiles(soak: Soak, found: Findings) -> list[tuple[str, str | None, str]]:
         (
             "Time to throttle",
             never if after is None else span(after),
-            f"{found.held_share:.0%} of the load" if after is not None else f"in {span(found.load_s)} of load",
+            f"held down for {found.held_share:.0%} of the load"
+            if after is not None
+            else f"in {span(found.load_s)} of load",
         ),
         ("Rate at the end", _per_s(found.rate_steady_per_s), f"{_per_s(found.rate_start_per_s) or '?'} at the begin"),
         ("Temperature at the end", _unit(found.steady_c, "°C"), heat),
@@ -137,7 +139,7 @@ def _drawings(soak: Soak, found: Findings) -> Html | None:
     limits = [] if limit is None else [(limit, f"{limit:g} °C: throttling begins")]
     if limit is not None and limit < _HARD_C and found.hottest_c is not None and found.hottest_c > limit - 10:
         limits.append((_HARD_C, f"{_HARD_C:g} °C: lowest clock"))
-    keys = [tag("span", "throttled", class_="colour held")]
+    keys = [tag("span", "throttled", class_="colour held")] if any(held_rows(soak)) else []
     if soak.confirmed_rate_per_s is not None:
         keys.append(tag("span", f"at {number(soak.confirmed_rate_per_s)}/s", class_="colour confirm"))
     shades = [tag("span", name, class_=f"colour {name}") for name in ("p50", "p95", "p99")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from piaccel.soak import Soak
-from piaccel.soak.findings import KEPT, Findings
+from piaccel.soak.findings import KEPT, MARGIN_C, Findings
 
 Kind = Literal["pass", "failed", "under-voltage", "throttles", "not settled", "sensor missing"]
 
@@ -81,6 +81,9 @@ def _reasons(soak: Soak, found: Findings, holding: tuple[Kind, ...]) -> Iterator
         yield f"the temperature was still changing, {found.slope_c_per_min or 0.0:+.1f} °C a minute"
     elif found.head_room_c is not None:
         yield f"settled at {found.steady_c:.0f} °C, {found.head_room_c:.0f} °C below where throttling begins"
+        ambient = soak.environment.get("ambient_c")
+        if ambient is not None and found.head_room_c > MARGIN_C:  # the board is as much warmer as the air is
+            yield f"so it should hold in air of up to {ambient + found.head_room_c - MARGIN_C:.0f} °C"
     elif found.steady_c is not None:
         yield f"settled at {found.steady_c:.0f} °C, not throttled"
     if soak.interrupted:

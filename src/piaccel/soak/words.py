@@ -14,8 +14,8 @@ def conclusion(soak: Soak, found: Findings, verdict: Verdict) -> str:
     best = found.sustainable
     match verdict.kind:
         case "pass":
-            room = "" if found.head_room_c is None else f", {found.head_room_c:.0f} °C below throttling"
-            return f"It holds {rate} for as long as you like{room}."
+            room = "" if found.head_room_c is None else f", {found.head_room_c:.0f} °C below where throttling begins"
+            return f"It holds {rate}: the temperature has settled{room}."
         case "throttles":
             after = span(found.throttled_after_s or 0.0)
             hold = "" if best is None else f" It can hold {number(best.rate_per_s)} a second ({sustainable(best)})."
