@@ -7,11 +7,19 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 
 import pytest
 
@@ -19,6 +27,7 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from piaccel.pipeline.metrics import CONTENT_TYPE
 from piaccel.serving.metrics import Metrics
 from piaccel.serving.unit import Unit
 from tests.serving.numbers import Stub
@@ -171,6 +180,73 @@ def test_promtool_takes_every_expression_of_the_dashboard(tmp_path: Path) -> Non
     file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
     code, said = call("promtool", "check", "rules", file)
     assert code == 0, said
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+def test_a_prometheus_that_scrapes_the_service_has_data_for_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    metrics = Metrics(Stub())
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = metrics.exposition()
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, scraping(server.server_port, tmp_path) as address:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            missing = {re.sub(r"\s*(==|>) *\d+$", "", each) for each in expressions()}
+            end = time.monotonic() + 60
+            while missing:
+                assert time.monotonic() < end, missing
+                time.sleep(0.5)
+                missing = {each for each in missing if not asked(address, each)}
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def scraping(port: int, folder: Path) -> Iterator[str]:
+    """A Prometheus that looks at this port twice a second; its address."""
+    config = folder / "prometheus.yml"
+    target = {"job_name": "piaccel", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+    config.write_text(json.dumps({"global": {"scrape_interval": "500ms"}, "scrape_configs": [target]}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = (f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}")
+    process = subprocess.Popen(["prometheus", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def asked(address: str, expression: str) -> bool:
+    """Whether the expression has any result now."""
+    text = expression.replace("$instance", ".*").replace("$model", ".*")
+    try:
+        with urllib.request.urlopen(
+            f"http://{address}/api/v1/query?{urlencode({'query': text})}", timeout=30
+        ) as answer:
+            return bool(json.load(answer)["data"]["result"])
+    except HTTPError as error:
+        error.close()
+        if error.code != 503:  # it is starting
+            raise
+    except URLError as error:
+        if not isinstance(error.reason, ConnectionError):
+            raise
+    return False
 
 
 def test_the_dashboard_has_a_data_source_to_choose_and_panels_that_do_not_overlap() -> None:
