@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import http.server
 import json
 import shutil
@@ -16,45 +14,12 @@ import msgspec
 import pytest
 
 from piaccel import cli
-from piaccel.serving.settings import ModelSettings, ServerSettings, Settings
 from tests.conftest import DEMO
 
 pytest.importorskip("uvloop", reason="uvloop is not installed (extra serve)")
-from piaccel.serving import server
 from tests.serving.control import add_version
 from tests.serving.desk import version
-
-MODEL: dict[str, Any] = {
-    "backend": "litert", "variant": "fp32-tflite", "threads": 1, "isolation": "thread", "probation_s": 0.3,
-    "policy": "specific", "versions": ("1",),
-}  # fmt: skip
-
-
-@contextlib.contextmanager
-def served(repository: Path, **options: Any) -> Iterator[str]:
-    """A whole service, in a thread."""
-    options = {"repository_api": True, "port": 0, "grpc_port": None, "metrics_port": None, **options}
-    settings = Settings(repository=repository, server=ServerSettings(**options), defaults=ModelSettings(**MODEL))
-    ready = threading.Event()
-    told: dict[str, Any] = {}
-
-    async def body() -> None:
-        told["loop"], told["stop"] = asyncio.get_running_loop(), asyncio.Event()
-
-        def started(addresses: server.Addresses, service: object) -> None:
-            told["url"] = addresses.url
-            ready.set()
-
-        await server.serve(settings, started, told["stop"])
-
-    thread = threading.Thread(target=lambda: asyncio.run(body()), daemon=True)
-    thread.start()
-    assert ready.wait(120)
-    try:
-        yield told["url"]
-    finally:
-        told["loop"].call_soon_threadsafe(told["stop"].set)
-        thread.join(60)
+from tests.serving.whole import served
 
 
 @pytest.fixture

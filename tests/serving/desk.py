@@ -174,7 +174,8 @@ def busy(seen: ServiceNumbers) -> ServiceNumbers:
         Happening(at=now // 1 - 40, what="promoted", model="parts", version="3"),
         Happening(at=now // 1 - 95, what="quarantined", model="parts", version="4",
                   reason="golden check: 3 of 8 samples have another answer than expected"),
-        Happening(at=now // 1 - 300, what="step", model="surface-segmentation", version="12", reason="rung 0 to 1: 80.5 °C"),
+        Happening(at=now // 1 - 300, what="step", model="surface-segmentation", version="12",
+                  reason="rung 0 to 1: 80.5 °C"),
         Happening(at=now // 1 - 7200, what="loaded", model="parts", version="2"),
     )  # fmt: skip
     return ServiceNumbers(

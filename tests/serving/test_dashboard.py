@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ from tests.conftest import DEMO
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed (extra serve)")
 from tests.serving import desk as desks
+from tests.serving.control import add_version
 from tests.serving.desk import Desk
+from tests.serving.whole import served
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
@@ -88,7 +91,8 @@ def load(desk: Desk) -> Iterator[None]:
 
 
 def button(name: str, of: str = ".model") -> str:
-    return f"Array.from(document.querySelectorAll('{of} button')).find((each) => !each.hidden && each.textContent === {name!r})"
+    there = f"Array.from(document.querySelectorAll('{of} button'))"
+    return f"{there}.find((each) => !each.hidden && each.textContent === {name!r})"
 
 
 def words(page: Browser, of: str = "body") -> str:
@@ -104,9 +108,7 @@ def test_models_and_numbers_that_change_under_load(page: Browser, desk: Desk) ->
         first = page.until(f"{answered} > 0 && {answered}")
         page.until(f"{answered} > {first}")
         page.until("document.querySelectorAll('.model .plot .line').length >= 4")
-        page.until(
-            "Array.from(document.querySelectorAll('.model .plot .line')).some((each) => each.getAttribute('d').includes('L'))"
-        )
+        page.until("document.querySelector(\".model .plot .line[d*='L']\") !== null")
     paths = page.ask("Array.from(document.querySelectorAll('.plot path'), (each) => each.getAttribute('d'))")
     assert not any("NaN" in path for path in paths)
     assert "NaN" not in words(page)
@@ -195,9 +197,8 @@ def test_a_focused_button_keeps_its_focus_and_nodes_stay_the_same(page: Browser,
     desk.shown = desks.busy
     page.until(f"{button('Promote')} !== undefined")
     page.ask(f"{button('Promote')}.focus()")
-    page.ask(
-        "window.kept = [document.activeElement, ...document.querySelectorAll('.model tr')]; window.up = document.querySelector('#facts').innerText"
-    )
+    page.ask("window.kept = [document.activeElement, ...document.querySelectorAll('.model tr')]")
+    page.ask("window.up = document.querySelector('#facts').innerText")
     before = page.ask("document.querySelector('.model').getBoundingClientRect().height")
     desk.shown = lambda seen: replace(desks.busy(seen), uptime_s=93999.0)
     page.until("document.querySelector('#facts').innerText !== window.up")
@@ -251,7 +252,8 @@ def test_a_picture_may_be_dropped_and_what_is_no_picture_is_refused_in_words(pag
     page.ask("""(() => {
       const given = new DataTransfer();
       given.items.add(new File(["no picture"], "no.jpg", {type: "image/jpeg"}));
-      document.querySelector("#drop").dispatchEvent(new DragEvent("drop", {dataTransfer: given, bubbles: true, cancelable: true}));
+      const dropped = new DragEvent("drop", {dataTransfer: given, bubbles: true, cancelable: true});
+      document.querySelector("#drop").dispatchEvent(dropped);
     })()""")
     page.until("document.querySelector('#trial-state').textContent.startsWith('no answer:')")
     assert "parts" in words(page, "#trial-state")
@@ -427,3 +429,29 @@ def test_two_real_versions_are_two_rows(settings: Callable[..., Settings], repos
         ]
     finally:
         made.stop()
+
+
+def test_a_real_swap_from_the_page_ends_committed_and_its_rollback_in_quarantine(
+    browser: Browser, repository: Path
+) -> None:
+    add_version(repository, "2")
+    with served(repository) as url:
+        browser.show(1280, 900)
+        browser.go("about:blank")
+        browser.until("location.href === 'about:blank'")
+        browser.errors.clear()
+        browser.go(f"{url}/")
+        browser.until(f"{button('Promote')} !== undefined")
+        browser.ask(f"{button('Promote')}.click()")
+        browser.ask("document.querySelector('#confirm-yes').click()")
+        browser.until("document.querySelector('.model .top .soft').innerText.startsWith('version 2 answers')")
+        browser.until("document.querySelector('tr.serves .stage').innerText === '✓ committed'")
+        choose(browser, PICTURE)
+        browser.until("document.querySelector('#trial-state').textContent.startsWith('answered in')")
+        assert "version 2, litert" in words(browser, "#trial-answer")
+        browser.until(f"{button('Roll back to 1')} !== undefined")
+        browser.ask(f"{button('Roll back to 1')}.click()")
+        browser.ask("document.querySelector('#confirm-yes').click()")
+        browser.until("document.querySelector('.stage.quarantined') !== null")
+        assert "rolled back by the operator" in words(browser, ".model tbody")
+        assert browser.errors == []
