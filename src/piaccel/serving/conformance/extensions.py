@@ -64,7 +64,9 @@ def _(site: Site) -> None:
 @check("binary.out", "JSON in, bytes out", _BINARY, extension="binary_tensor_data")
 def _(site: Site) -> None:
     json_can(site)
-    answer = site.post(site.path("infer"), site.document(parameters={"binary_data_output": True}))
+    answer = site.post(
+        site.path("infer"), site.document(parameters={"binary_data_output": True}), Content_Type="application/json"
+    )
     expect(all("data" not in each for each in parts(answer)[0]["outputs"]), str(answer))
 
 

@@ -44,7 +44,7 @@ def answered(site: Site, method: str, request: Any = None, **fields: Any) -> Any
     try:
         return call(site, method, request, **fields)
     except Exception as error:
-        if not hasattr(error, "code"):
+        if not hasattr(error, "code") or not hasattr(error, "details"):
             raise
         raise FailedError(f"{error.code().name}: {error.details()}"[:300]) from None
 
@@ -54,7 +54,7 @@ def refused(site: Site, codes: tuple[str, ...], method: str, request: Any = None
     try:
         call(site, method, request, **fields)
     except Exception as error:
-        if not hasattr(error, "code"):
+        if not hasattr(error, "code") or not hasattr(error, "details"):
             raise
         found = f"{error.code().name}: {error.details()}"[:300]
         expect(error.code().name in codes, found)

@@ -69,10 +69,10 @@ def expect(condition: object, seen: str) -> None:
 def run(
     site: Site, chosen: list[Check] | None = None, *, admin: bool = False, claim: tuple[str, ...] = ()
 ) -> list[Outcome]:
-    """Run the checks in their order; one that breaks is a failed one."""
+    """Run the checks in their order, what changes the server last; one that breaks is a failed one."""
     claimed = {*site.extensions, *claim}
     outcomes = []
-    for each in CHECKS if chosen is None else chosen:
+    for each in sorted(CHECKS if chosen is None else chosen, key=lambda each: each.admin):
         if each.extension and "all" not in claimed and each.extension not in claimed:
             outcomes.append(Outcome(each, "SKIP", f"the server does not claim {each.extension}"))
         elif each.admin and not admin:
