@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +81,25 @@ def test_a_url_is_loaded_and_the_board_is_this_one(
     assert seen.plan.clients == 2
     assert 0 < sum(row.answers for row in seen.rows) <= 0.03 * 60 * 50 + 2
     assert seen.target["versions"] == "3"
+
+
+@pytest.mark.parametrize("clients", ["1", "3"])
+def test_ctrl_c_ends_it_early_and_still_reports(clients: str, server: OipServer, tmp_path: Path) -> None:
+    data = tmp_path / "soak.json"
+    words = ["soak", server.url, "--model", "parts", "--idle", "0", "--clients", clients, "--json", str(data)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "piaccel", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while len(server.asked) < 50 and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "cut short by the user" in said
+    assert "Traceback" not in complaints
+    seen = read(data)
+    assert seen.interrupted
+    assert sum(row.answers for row in seen.rows) > 0
 
 
 def test_a_dry_run_says_how_long_it_takes_and_loads_nothing(

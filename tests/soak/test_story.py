@@ -91,6 +91,8 @@ def test_the_sustainable_rate_does_not_throttle_in_an_hour_and_a_tenth_more_does
     _, found, verdict = run(ThermalBoard(tmp_path / "held", files=False), hour)
     assert found.throttled_after_s is None
     assert verdict.passed
+    assert found.sustainable is not None
+    assert found.sustainable.at_least
     more = Plan(load_s=3600.0, confirm_s=0.0, rate_per_s=best.rate_per_s * 1.1)
     _, found, verdict = run(ThermalBoard(tmp_path / "more", files=False), more)
     assert found.throttled_after_s is not None

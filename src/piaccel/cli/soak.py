@@ -258,7 +258,7 @@ def _watched() -> Iterator[Callable[[Step], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(24), TimeRemainingColumn(compact=True), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=1) as bar:
         shown = bar.add_task("warming up", total=None)
 
         def tell(step: Step) -> None:

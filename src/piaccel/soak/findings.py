@@ -51,6 +51,8 @@ class Sustainable:
     basis: Basis
     minutes: float = 0.0
     """How long it was held (measured, confirmed), or until it throttled again (refuted)."""
+    at_least: bool = False
+    """It did not throttle at the rate that was asked for: a higher one may hold, too."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ def _sustainable(
     minutes = sum(row.seconds for row in load) / 60
     if first is None:
         if settled:
-            return Sustainable(rate, "measured", minutes)
+            return Sustainable(rate, "measured", minutes, at_least=soak.plan.rate_per_s is not None)
         if fitted is not None and fitted.is_certain and soak.limit_c is not None:
             return _scaled(rate, idle_c, fitted.last_c, soak.limit_c)
         return None

@@ -16,6 +16,7 @@ GIVE_UP_AFTER = 50
 """Failures of a worker on end, after which the rest of the time would tell nothing new."""
 _PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_PATIENCE_S = 2.0
 
 
 class Pace:
@@ -62,6 +63,8 @@ def drive(
                 thread.join(0.2)
     finally:
         stopped.set()
+        for thread in threads:  # cut short: questions under way are answered first, if that is soon
+            thread.join(_PATIENCE_S)
     return reasons[0] if len(reasons) == len(workers) else ""
 
 

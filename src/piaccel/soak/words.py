@@ -38,7 +38,7 @@ def sustainable(best: Sustainable | None) -> str:
         return ""
     minutes = span(60 * best.minutes)
     return {
-        "measured": f"held for {minutes}",
+        "measured": f"held for {minutes}" + (", more was not asked for" if best.at_least else ""),
         "estimated": "estimated from the fit, not tried",
         "confirmed": f"confirmed for {minutes}",
         "refuted": f"estimated: a tenth more throttled again after {minutes}",
