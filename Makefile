@@ -10,7 +10,7 @@ READY   := $(VENV)/.ready-$(PROFILE)
 OUT     ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-arm64 lint types check fuzz benchmarks lock clean
+.PHONY: help setup demo test test-arm64 lint types check torture clients fuzz benchmarks lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +45,13 @@ types: $(READY) ## Check types
 	$(BIN)/mypy
 
 check: lint types test ## Everything a change must pass
+
+torture: $(READY) ## The long tests of the service in full: 500 swaps, overload, power cuts (about half an hour)
+	PIACCEL_TORTURE=1 $(BIN)/python -m pytest -s tests/torture tests/serving/test_power_loss.py
+
+clients: ## Make the environment of the protocol's reference clients that some tests use
+	test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/serving/clients/requirements.txt
 
 fuzz: $(READY) ## Open thousands of mutated files per format (long)
 	PIACCEL_FUZZ_CASES=5000 $(BIN)/python -m pytest -s tests/fuzz

@@ -22,7 +22,7 @@ async def boot(lineup: Lineup) -> None:
             record.candidate = None
             reason = f"it ended the service {record.attempts} times while it was tried"
             record.attempts = 0
-            swap.quarantine(lineup, candidate.version, candidate.digest, reason)
+            await swap.quarantine(lineup, candidate.version, candidate.digest, reason)
         if record.unloaded:
             return
         for ref in (record.committed, record.previous):
@@ -81,8 +81,7 @@ def due(lineup: Lineup) -> str:
     if settings.policy == "specific":
         whole = [name for name in whole if name in settings.versions]
     known = {ref.version for ref in (record.committed, record.previous) if ref is not None}
-    put_away = {each.version for each in record.quarantined.values()}
-    newest = max((name for name in whole if name not in put_away), key=order, default="")
+    newest = max((name for name in whole if not _put_away(lineup, name)), key=order, default="")
     if not newest or newest == lineup.serving or any(order(newest) <= order(name) for name in known):
         return ""
     return newest
@@ -94,13 +93,17 @@ def absent(lineup: Lineup) -> list[str]:
     if record.unloaded or not lineup.serving:
         return []
     whole = sorted((name for name, found in lineup.found.items() if found.whole), key=order, reverse=True)
-    put_away = {each.version for each in record.quarantined.values()}
     wanted = {
         "latest": [name for name in whole if name != lineup.serving][: settings.keep - 1],
         "all": whole,
         "specific": [name for name in whole if name in settings.versions],
     }[settings.policy]
-    return [name for name in wanted if name not in lineup.loaded and name not in put_away]
+    return [name for name in wanted if name not in lineup.loaded and not _put_away(lineup, name)]
+
+
+def _put_away(lineup: Lineup, name: str) -> bool:
+    """By its content: a folder that was mended is another version under the same name."""
+    return lineup.found[name].digest in lineup.record.quarantined
 
 
 def _short(error: Exception) -> str:

@@ -63,7 +63,7 @@ async def serve(
         http = sockets.enter_context(_listen(settings.server.host, settings.server.port))
         metrics = None
         if settings.server.metrics_port is not None:
-            metrics = sockets.enter_context(_listen(settings.server.host, settings.server.metrics_port))
+            metrics = sockets.enter_context(_listen(settings.server.metrics_host, settings.server.metrics_port))
         async with contextlib.AsyncExitStack() as running:
             if stop is None:
                 running.enter_context(_signals(given))

@@ -280,11 +280,7 @@ class Service:
     def histograms(self) -> dict[tuple[str, str, str], dict[str, Histogram]]:
         """The distributions of every loaded version, by (model, version, variant): "total", "queue", "infer"."""
         return {
-            (lineup.name, version.name, version.facts.variant): {
-                "total": version.meter.all,
-                "queue": version.meter.waits,
-                "infer": version.meter.runs_alone,
-            }
+            (lineup.name, version.name, version.facts.variant): version.meter.histograms
             for lineup in self.lineups.values()
             for version in lineup.loaded.values()
         }

@@ -28,6 +28,8 @@ class ServerSettings:
     """None: no gRPC."""
     metrics_port: int | None = 8002
     """None: no metrics on a port of their own."""
+    metrics_host: str = "127.0.0.1"
+    """Metrics ask for no key: whoever reaches this address reads them."""
     name: str = "piaccel"
     names: tuple[str, ...] = ()
     """Host names under which clients reach it, beside this machine's own; any with keys."""

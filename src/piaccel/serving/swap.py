@@ -55,7 +55,7 @@ async def bring(lineup: Lineup, name: str) -> None:
         except (PiaccelError, asyncio.CancelledError) as error:
             if gap and old is not None:
                 await _restore(lineup, old)
-            raise _told(lineup, name, stored.digest, error) from error
+            raise await _told(lineup, name, stored.digest, error) from error
         finally:
             lineup.gap_until = None
         _route(lineup, version, old)
@@ -82,7 +82,7 @@ async def take(lineup: Lineup, name: str) -> Stored:
         await asyncio.to_thread(_check_signature, lineup, stored.path)
     except ModelError as error:
         reason = words(lineup, error)
-        quarantine(lineup, name, found.digest or digest_of(found.path), reason)
+        await quarantine(lineup, name, found.digest or digest_of(found.path), reason)
         raise ServiceError("invalid_argument", f"{lineup.name} version {name}: {reason}") from error
     except WriteError as error:
         raise ServiceError("unavailable", f"{lineup.name} version {name}: {error}", retry_after_s=60.0) from error
@@ -118,10 +118,10 @@ async def verified(lineup: Lineup, name: str, stored: Stored) -> Version:
     return version
 
 
-def quarantine(lineup: Lineup, name: str, digest: str, reason: str) -> None:
+async def quarantine(lineup: Lineup, name: str, digest: str, reason: str) -> None:
     """Remember that this version must not be tried again, and why."""
     lineup.record.quarantine(digest, name, reason)
-    _try_to_save(lineup)
+    await _try_to_save(lineup)
     lineup.tell("quarantined", name, reason)
 
 
@@ -131,7 +131,7 @@ async def take_back(lineup: Lineup, reason: str) -> None:
     lineup.probation = None
     candidate = lineup.record.candidate
     if candidate is not None:
-        quarantine(lineup, candidate.version, candidate.digest, reason)
+        await quarantine(lineup, candidate.version, candidate.digest, reason)
         lineup.record.candidate, lineup.record.attempts = None, 0
     old = lineup.loaded.get(lineup.before)
     if old is None and before is not None:
@@ -146,7 +146,7 @@ async def take_back(lineup: Lineup, reason: str) -> None:
         old.stage = "committed"
         lineup.serving = old.name
     lineup.before = ""
-    _try_to_save(lineup)
+    await _try_to_save(lineup)
     lineup.tell("rolled back", lineup.serving, reason)
     if bad is not None and bad.stage != "draining":
         lineup.dismiss(bad)
@@ -193,7 +193,7 @@ async def _commit(lineup: Lineup, version: Version, stored: Stored) -> None:
         record.previous = record.committed
     record.committed, record.candidate, record.attempts = Ref(version.name, stored.digest), None, 0
     record.happened("committed", version.name)
-    _try_to_save(lineup)
+    await _try_to_save(lineup)
     version.stage = "committed"
     lineup.probation = None
     lineup.before = ""
@@ -232,7 +232,7 @@ def _broken(lineup: Lineup, version: Version, reason: str) -> None:
             elif lineup.serving == version.name:
                 await fall_back(lineup, version, reason)
             else:
-                quarantine(lineup, version.name, version.digest, reason)
+                await quarantine(lineup, version.name, version.digest, reason)
                 lineup.dismiss(version)
 
     lineup.start(work())
@@ -247,10 +247,10 @@ async def fall_back(lineup: Lineup, version: Version, reason: str) -> None:
         return
     path = await asyncio.to_thread(lineup.means.store.verify, before.digest)
     old = await lineup.open(before.version, before.digest, path)
-    quarantine(lineup, version.name, version.digest, reason)
+    await quarantine(lineup, version.name, version.digest, reason)
     record.committed, record.previous = before, None
     record.happened("rolled back", version.name, reason)
-    _try_to_save(lineup)
+    await _try_to_save(lineup)
     old.stage = "committed"
     guard(lineup, old)
     lineup.loaded[old.name] = old
@@ -310,7 +310,7 @@ def _check_signature(lineup: Lineup, path: Path) -> None:
     record.counters = {**record.counters, found.key_id: max(found.counter, record.counters.get(found.key_id, 0))}
 
 
-def _told(lineup: Lineup, name: str, digest: str, error: BaseException) -> BaseException:
+async def _told(lineup: Lineup, name: str, digest: str, error: BaseException) -> BaseException:
     """Put a version that was at fault into quarantine; what the caller is told."""
     lineup.record.candidate = None
     if isinstance(error, ServiceError | WriteError | UnavailableError):
@@ -319,7 +319,7 @@ def _told(lineup: Lineup, name: str, digest: str, error: BaseException) -> BaseE
         return error
     lineup.record.attempts = 0
     reason = words(lineup, error)
-    quarantine(lineup, name, digest, reason)
+    await quarantine(lineup, name, digest, reason)
     return ServiceError("invalid_argument", f"{lineup.name} version {name} was refused: {reason}")
 
 
@@ -334,10 +334,10 @@ def words(lineup: Lineup, error: BaseException) -> str:
     return text.removeprefix(", ")
 
 
-def _try_to_save(lineup: Lineup) -> None:
+async def _try_to_save(lineup: Lineup) -> None:
     """A full or read-only disk must not keep a bad version serving: it is forgotten at the next start, and said now."""
     try:
-        lineup.save()
+        await asyncio.to_thread(lineup.save)
     except WriteError as error:
         lineup.tell("alarm", "", f"nothing can be written down: {error}")
 
@@ -354,9 +354,9 @@ async def stand_by(lineup: Lineup, name: str) -> Version:
     try:
         version = await verified(lineup, name, stored)
     except (PiaccelError, asyncio.CancelledError) as error:
-        raise _told(lineup, name, stored.digest, error) from error
+        raise await _told(lineup, name, stored.digest, error) from error
     lineup.record.candidate, lineup.record.stage, lineup.record.attempts = kept
-    _try_to_save(lineup)
+    await _try_to_save(lineup)
     version.stage = "standby"
     guard(lineup, version)
     lineup.loaded[name] = version
