@@ -36,8 +36,14 @@ class ProcessRunner(Runner):
         env = {"OPENBLAS_NUM_THREADS": "1"}  # NumPy's own: nothing here multiplies matrices with it
         if opening.threads is not None:
             env["OPENCV_FOR_THREADS_NUM"] = str(opening.threads)
-        with theirs:
+        try:
             self._child = Child("piaccel.serving.child:serve", [theirs.fileno(), self._slots.fd], env)
+        except BaseException:
+            ours.close()
+            self._slots.close()
+            raise
+        finally:
+            theirs.close()
         ours.setblocking(False)
         self._connection = ours
         self._buffer = bytearray(wire.MAX_BYTES)
