@@ -13,24 +13,35 @@ from piaccel.serving.settings import Settings
 from tests.serving.rest_server import site
 
 
-def python_with(module: str) -> str:
-    """An interpreter that has ``module``: this one, or the one that PIACCEL_CLIENTS names."""
+def python_with(module: str, variable: str) -> str:
+    """An interpreter that has ``module``: this one, or the one that the environment names."""
     if importlib.util.find_spec(module):
         return sys.executable
-    other = os.environ.get("PIACCEL_CLIENTS", "")
+    other = os.environ.get(variable, "")
     if not other:
-        pytest.skip(f"{module} is not installed, and PIACCEL_CLIENTS names no interpreter that has it")
+        pytest.skip(f"{module} is not installed, and {variable} names no interpreter that has it")
     return other
 
 
-def test_tritonclient_cannot_tell_us_from_triton(settings: Callable[..., Settings]) -> None:
-    python = python_with("tritonclient")
-    calls = Path(__file__).with_name("triton_calls.py")
-    with site(settings()) as served:
-        done = subprocess.run(
-            [python, "-P", calls, str(served.port), "parts"], capture_output=True, text=True, timeout=120, check=False
-        )
+def calls(python: str, program: str, *arguments: object) -> None:
+    """Have ``program`` beside this file say that all is well."""
+    path = Path(__file__).with_name(program)
+    line = [python, "-P", str(path), *map(str, arguments)]  # -P: numbers.py beside it is not the standard library's
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.strip() == "all well", done.stderr[-2000:]
+
+
+def test_tritonclient_cannot_tell_us_from_triton(settings: Callable[..., Settings]) -> None:
+    python = python_with("tritonclient", "PIACCEL_TRITONCLIENT")
+    with site(settings()) as served:
+        calls(python, "triton_calls.py", served.port, "parts")
+
+
+def test_kserve_s_client_cannot_tell_us_from_kserve(settings: Callable[..., Settings]) -> None:
+    python = python_with("kserve", "PIACCEL_KSERVE")
+    with site(settings()) as served:
+        found = served.service.metadata("parts")
+        calls(python, "kserve_calls.py", served.port, "parts", found["inputs"][0]["name"], found["outputs"][0]["name"])
 
 
 def test_httpx_keeps_one_connection_for_many_requests(settings: Callable[..., Settings]) -> None:

@@ -245,6 +245,13 @@ def test_every_kind_of_refusal_has_its_status(served: Site, kind: str, status: i
     assert (found, json.loads(data), told["retry-after"]) == (status, {"error": "why"}, "2")
 
 
+def test_a_503_always_says_when_to_come_back(served: Site) -> None:
+    refuses(served, ServiceError("unavailable", "full"))
+    assert served.ask("POST", "/v2/models/parts/infer", infer_body(served))[1]["retry-after"] == "1"
+    refuses(served, ServiceError("internal", "why"))
+    assert "retry-after" not in served.ask("POST", "/v2/models/parts/infer", infer_body(served))[1]
+
+
 def test_time_outs_priority_and_trace_reach_the_service(served: Site) -> None:
     seen: list[Request] = []
 

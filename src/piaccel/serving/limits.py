@@ -10,7 +10,6 @@ import ssl
 from typing import Any
 
 import httptools
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from piaccel.errors import OptionError
@@ -49,7 +48,7 @@ def options(settings: Settings) -> dict[str, Any]:
     }
     if server.tls_cert and server.tls_key:
         _check_certificate(server.tls_cert, server.tls_key)
-        chosen |= {"ssl_certfile": server.tls_cert, "ssl_keyfile": server.tls_key, "ssl_context_factory": _modern}
+        chosen |= {"ssl_certfile": server.tls_cert, "ssl_keyfile": server.tls_key}  # Python's least is TLS 1.2
     return chosen
 
 
@@ -63,12 +62,6 @@ def _check_certificate(cert: str, key: str) -> None:
         ) from error
 
 
-def _modern(config: Config, default: Any) -> ssl.SSLContext:
-    context: ssl.SSLContext = default()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. One timer looks at it a few times in the shortest time-out: none is set per request."""
 
@@ -80,13 +73,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waits_for = "headers"
         self._stuck_since: float | None = None
         self._header_bytes = 0
-        self._served: tuple[asyncio.Task[None], RequestResponseCycle] | None = None
+        self._served: tuple[asyncio.Task[None] | None, RequestResponseCycle] | None = None
+        self._inner: Any = _busy if len(self.connections) > self.bounds.connections else self.app
+        self.app = self._serve
         self._refused = False
         if len(self.connections) > 2 * self.bounds.connections:
             transport.abort()
             return
-        if len(self.connections) > self.bounds.connections:
-            self.app = _busy
         self._look_s = max(0.05, min(1.0, self.bounds.header_timeout_s / 4, self.bounds.body_timeout_s / 4))
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(self._look_s, self._look)
 
@@ -97,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
         if self._served is not None:
             task, cycle = self._served
-            if not task.done() and cycle.scope.get("cancellable"):
+            if task is not None and not task.done() and cycle.scope.get("cancellable"):
                 task.cancel()
         self._served = None
 
@@ -155,11 +148,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._stuck_since = None
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-        self._served = task, cycle
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, with a note of who runs: nothing else of uvicorn tells it."""
+        self._served = asyncio.current_task(), receive.__self__  # type: ignore[attr-defined]
+        await self._inner(scope, receive, send)
 
     def _look(self) -> None:
         """End the connection when the client takes too long to send, or to take."""

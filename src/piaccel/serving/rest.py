@@ -265,8 +265,9 @@ class App:
     def _refusal(self, error: ServiceError) -> Answer:
         answer = _said(STATUS.get(error.kind, 400), error.message)
         answer.parts = [self._scrubbed(bytes(part)) for part in answer.parts]
-        if error.retry_after_s is not None:
-            answer.headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+        wait_s = 1.0 if error.retry_after_s is None and answer.status == 503 else error.retry_after_s
+        if wait_s is not None:
+            answer.headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
         if error.kind == "unauthenticated":
             answer.headers.append((b"www-authenticate", b"Bearer"))
         return answer
