@@ -326,8 +326,11 @@ def test_more_connections_than_allowed_are_answered_503(demo: Path, tmp_path: Pa
     with site(parts(demo, tmp_path, connections=4)) as served, contextlib.ExitStack() as held:
         for _ in range(4):
             held.enter_context(socket.create_connection(("127.0.0.1", served.port)))
-        time.sleep(0.3)
-        status, headers, body = served.ask("POST", "/v2/models/parts/infer", bytes(200 * KB))
+        for _ in range(50):  # until the server has seen them all
+            status, headers, body = served.ask("POST", "/v2/models/parts/infer", bytes(200 * KB))
+            if status == 503:
+                break
+            time.sleep(0.1)
         assert (status, headers["retry-after"], json.loads(body)) == (503, "1", {"error": "too many connections"})
         held.close()
         for _ in range(50):
