@@ -1,6 +1,7 @@
 """gRPC, asked by a plain channel."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from piaccel.errors import ServiceError
 from piaccel.serving.access import Access, add_key
 from piaccel.serving.settings import Settings
 from tests.serving.conftest import running
+from tests.serving.serve import served
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 
@@ -332,3 +334,37 @@ def test_when_to_come_back_is_told_in_the_trailing_metadata(settings: Callable[.
             assert ("grpc-retry-pushback-ms", "250") in list(told.value.trailing_metadata())
 
     asyncio.run(body())
+
+
+def test_tritonclient_cannot_tell_us_from_triton_over_grpc(repository: Path) -> None:
+    beside = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
+    python = os.environ.get("PIACCEL_CLIENTS") or str(beside)
+    if not Path(python).exists():
+        pytest.skip("no .venv-clients with tritonclient, and PIACCEL_CLIENTS names no interpreter that has it")
+    script = Path(__file__).parent / "clients" / "triton_grpc.py"
+    with served(repository, "--repository-api", grpc=True) as service:
+        done = subprocess.run(
+            [python, "-P", script, service.told["grpc"], "parts"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout)
+    assert said["live"] is said["ready"] is said["model_ready"] is True
+    assert said["unknown_ready"] is False
+    assert said["config"]["config"]["input"][0]["data_type"] == "TYPE_FP32"
+    assert said["index"]["models"] == [{"name": "parts", "version": "1", "state": "READY"}]
+    assert said["infer"] == ["7", [1, 12]]
+    assert said["gzip"] == [1, 12]
+    assert len(said["classes"]) == 2
+    assert said["statistics"]["model_stats"][0]["inference_count"] == "3"
+    assert said["async"] == [[1, 12], "None", True]
+    assert said["stream"] == ["None", "unknown model 'nuts'", "None"]
+    assert said["not_found"] == ["StatusCode.NOT_FOUND", "unknown model 'nuts'"]
+    assert said["no_inputs"][0] == "StatusCode.INVALID_ARGUMENT"
+    assert said["shared_memory"][0] == "StatusCode.UNIMPLEMENTED"
+    assert said["deadline"][0] == "StatusCode.DEADLINE_EXCEEDED"
+    assert (said["unload"], said["load"]) == ([False], [True])
+    assert said["aio"] == {"ready": True, "shapes": [[1, 12]] * 8, "stream": ["None"] * 3}

@@ -1,7 +1,7 @@
 """How a server refuses: the status, and always ``{"error": "..."}``.
 
 Sources: kserve/open-inference-protocol, specification/protocol/inference_rest.md ("OIP"), "Inference Response JSON
-Error Object"; triton-inference-server/server, src/http_server.cc. A client that reads ["error"] breaks on any other shape.
+Error Object"; triton-inference-server/server, src/http_server.cc. A client that reads ["error"] breaks on other shapes.
 """
 
 from __future__ import annotations
