@@ -13,6 +13,7 @@ from piaccel.soak import Plan, Soak
 from piaccel.soak.findings import Findings, find, limit_c
 from piaccel.soak.run import Step, soak
 from piaccel.soak.verdict import Verdict, judge
+from piaccel.testing.captures import Kind
 from piaccel.testing.thermal import ThermalBoard
 
 PI5 = {"board": {"model": "Raspberry Pi 5 Model B Rev 1.0"}}
@@ -146,6 +147,26 @@ def test_a_3b_plus_is_judged_by_its_soft_limit(tmp_path: Path) -> None:
     assert limit_c(name) == 60.0
     assert verdict.kind == "throttles"
     assert found.words == ("soft temperature limit",)
+
+
+def test_the_rate_is_tried_only_after_the_firmware_let_go(tmp_path: Path) -> None:
+    board = ThermalBoard(tmp_path / "pi", "pi3b+", cooling="heatsink", ambient_c=30.0, files=False)
+    _, found, _ = run(board, model="Raspberry Pi 3 Model B Plus Rev 1.3")
+    assert found.sustainable is not None
+    assert found.sustainable.basis == "confirmed"
+
+
+@pytest.mark.parametrize("ambient_c", [18.0, 32.0])
+@pytest.mark.parametrize("kind", ["pi4", "pi5"])
+def test_the_sustainable_rate_holds_for_an_hour_in_cool_and_in_warm_air(
+    kind: Kind, ambient_c: float, tmp_path: Path
+) -> None:
+    found = run(ThermalBoard(tmp_path / "pi", kind, ambient_c=ambient_c, noise_c=0.3, files=False))[1]
+    best = found.sustainable
+    assert best is not None
+    again = ThermalBoard(tmp_path / "again", kind, ambient_c=ambient_c, files=False)
+    hour = Plan(load_s=3600.0, confirm_s=0.0, rate_per_s=best.rate_per_s)
+    assert run(again, hour)[1].throttled_after_s is None
 
 
 def test_a_short_run_is_not_settled_and_says_how_much_longer(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Recorder:
         self._stage: Stage = "idle"
         self.rows: list[Row] = []
         self.errors: Counter[str] = Counter()
-        self.latest_c: float | None = None
+        self.latest: dict[str, float | None] = {}
         self._clear()
 
     def enter(self, stage: Stage) -> None:
@@ -62,7 +62,7 @@ class Recorder:
         """Read every sensor once."""
         read = {sensor.name: sensor.read() for sensor in self._sensors}
         with self._lock:
-            self.latest_c = read.get("temperature_c")
+            self.latest = read
             for name, value in read.items():
                 if value is not None:
                     self._readings.setdefault(name, []).append(value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from piaccel.device.throttle import Throttled
 from piaccel.soak import Plan, Row, Soak, Stage
 from piaccel.soak.clock import Clock, WallClock
 from piaccel.soak.findings import MARGIN_C, find
@@ -113,10 +114,13 @@ def _warm_up(workers: Sequence[Work], clock: Clock) -> float:
 
 
 def _cool(clock: Clock, recorder: Recorder, limit_c: float | None) -> None:
-    """Wait until the board is as warm as the rate to be tried should keep it: then the trial soon shows whether."""
+    """Wait until the board is as warm as the rate to be tried should keep it, and no longer held: then the trial soon
+    shows whether. The firmware lets go some degrees below where it took hold."""
     waited_s = 0.0
     while waited_s < _COOL_AT_MOST_S:
         clock.sleep(_COOL_STEP_S)
         waited_s += _COOL_STEP_S
-        if limit_c is None or recorder.latest_c is None or recorder.latest_c <= limit_c - MARGIN_C:
+        temp_c, bits = recorder.latest.get("temperature_c"), recorder.latest.get("throttled")
+        is_cool = limit_c is None or temp_c is None or temp_c <= limit_c - MARGIN_C
+        if is_cool and not (bits is not None and Throttled(int(bits)).now):
             return
