@@ -455,3 +455,21 @@ def test_a_real_swap_from_the_page_ends_committed_and_its_rollback_in_quarantine
         browser.until("document.querySelector('.stage.quarantined') !== null")
         assert "rolled back by the operator" in words(browser, ".model tbody")
         assert browser.errors == []
+
+
+def test_a_version_on_probation_can_be_taken_back_from_the_page(browser: Browser, repository: Path) -> None:
+    add_version(repository, "2")
+    with served(repository, {"probation_s": 600.0, "probation_requests": 1000}) as url:
+        browser.show(1280, 900)
+        browser.go("about:blank")
+        browser.until("location.href === 'about:blank'")
+        browser.go(f"{url}/")
+        browser.until(f"{button('Promote')} !== undefined")
+        browser.ask(f"{button('Promote')}.click()")
+        browser.ask("document.querySelector('#confirm-yes').click()")
+        browser.until("document.querySelector('.swap li.now')?.innerText === 'probation'")
+        browser.until(f"{button('Roll back to 1')}?.getAttribute('aria-disabled') === 'false'")
+        browser.ask(f"{button('Roll back to 1')}.click()")
+        browser.ask("document.querySelector('#confirm-yes').click()")
+        browser.until("document.querySelector('.stage.quarantined') !== null")
+        browser.until("document.querySelector('.model .top .soft').innerText.startsWith('version 1 answers')")

@@ -19,10 +19,12 @@ MODEL: dict[str, Any] = {
 
 
 @contextlib.contextmanager
-def served(repository: Path, **options: Any) -> Iterator[str]:
-    """A whole service, in a thread."""
+def served(repository: Path, model: dict[str, Any] | None = None, **options: Any) -> Iterator[str]:
+    """A whole service, in a thread; ``options`` are those of ServerSettings."""
     options = {"repository_api": True, "port": 0, "grpc_port": None, "metrics_port": None, **options}
-    settings = Settings(repository=repository, server=ServerSettings(**options), defaults=ModelSettings(**MODEL))
+    settings = Settings(
+        repository=repository, server=ServerSettings(**options), defaults=ModelSettings(**MODEL | (model or {}))
+    )
     ready = threading.Event()
     told: dict[str, Any] = {}
 

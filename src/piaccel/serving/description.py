@@ -83,12 +83,13 @@ def numbers(lineup: Lineup) -> ModelNumbers:
                 labels=tuple(labels),
             )
         )
+    back = record.committed if lineup.probation else record.previous
     return ModelNumbers(
         name=lineup.name,
         ready=lineup.ready,
         required=lineup.settings.required,
         serving=lineup.serving,
-        previous=record.previous.version if record.previous else "",
+        previous=back.version if back else "",
         swapping=next(
             (name for name, each in lineup.passing.items() if each.stage != "draining"),
             lineup.serving if lineup.probation else "",
