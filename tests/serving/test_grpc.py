@@ -336,22 +336,46 @@ def test_when_to_come_back_is_told_in_the_trailing_metadata(settings: Callable[.
     asyncio.run(body())
 
 
-def test_tritonclient_cannot_tell_us_from_triton_over_grpc(repository: Path) -> None:
+def python_with(module: str) -> str:
+    """The interpreter of ``.venv-clients``, or the one that PIACCEL_CLIENTS names, if it has ``module``."""
     beside = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
     python = os.environ.get("PIACCEL_CLIENTS") or str(beside)
     if not Path(python).exists():
-        pytest.skip("no .venv-clients with tritonclient, and PIACCEL_CLIENTS names no interpreter that has it")
-    script = Path(__file__).parent / "clients" / "triton_grpc.py"
-    with served(repository, "--repository-api", grpc=True) as service:
-        done = subprocess.run(
-            [python, "-P", script, service.told["grpc"], "parts"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        pytest.skip("there is no .venv-clients, and PIACCEL_CLIENTS names no interpreter")
+    look = f"import importlib.util as u, sys; sys.exit(not u.find_spec({module!r}))"
+    if subprocess.run([python, "-c", look], check=False, timeout=60).returncode:
+        pytest.skip(f"{python} has no {module}")
+    return python
+
+
+def client(python: str, script: str, *arguments: str) -> dict[str, Any]:
+    """What a client's script says."""
+    command = [python, "-P", str(Path(__file__).parent / "clients" / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    said = json.loads(done.stdout)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_kserve_s_clients_are_answered_over_rest_and_grpc(repository: Path) -> None:
+    python = python_with("kserve")
+    with served(repository, grpc=True) as service:
+        said = client(python, "kserve_calls.py", service.told["url"], service.told["grpc"], "parts")
+    assert said == {
+        "live": True,
+        "ready": True,
+        "model_ready": True,
+        "json": ["7", [1, 12]],
+        "binary": ["7", [1, 12]],
+        "grpc": ["7", [1, 12]],
+        "grpc_ready": [True, True],
+    }
+
+
+def test_tritonclient_cannot_tell_us_from_triton_over_grpc(repository: Path) -> None:
+    python = python_with("tritonclient")
+    with served(repository, "--repository-api", grpc=True) as service:
+        said = client(python, "triton_grpc.py", service.told["grpc"], "parts")
     assert said["live"] is said["ready"] is said["model_ready"] is True
     assert said["unknown_ready"] is False
     assert said["config"]["config"]["input"][0]["data_type"] == "TYPE_FP32"
