@@ -13,7 +13,19 @@ from pathlib import Path
 
 from benchmarks import Row
 
-NAMES = ("session", "predict", "startup", "pipeline", "gil", "peers", "auto", "handover", "endurance")
+NAMES = (
+    "session",
+    "predict",
+    "startup",
+    "pipeline",
+    "gil",
+    "handover",
+    "serving",
+    "overload",
+    "peers",
+    "auto",
+    "endurance",
+)
 LONG = ("endurance",)
 """Only when it is asked for."""
 RESULTS = Path(__file__).parent / "results"

@@ -1,6 +1,7 @@
 """Versions coming in, being taken back, and what is asked of them meanwhile."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -351,3 +352,19 @@ def test_requests_for_what_is_not_there_are_refused(settings: Make) -> None:
             assert told.value.kind == "not_found"
 
     run(settings(poll_s=60.0), body)
+
+
+def test_a_bare_model_file_is_a_version_too(settings: Make, repository: Path, demo: Path) -> None:
+    async def body() -> None:
+        service = Service(settings({"variant": None, "isolation": "process"}))
+        await service.start()
+        try:
+            assert service.ready(), service.reasons()
+            assert (await ask(service)).parameters["variant"] == "fp32.tflite"
+        finally:
+            await service.stop()
+
+    shutil.rmtree(repository / "parts" / "1")
+    (repository / "parts" / "1").mkdir()
+    shutil.copy(demo / "bundle" / "fp32.tflite", repository / "parts" / "1")
+    asyncio.run(body())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from piaccel import auto, images
+from piaccel import auto, bundles, images
 from piaccel.backends import CameraSession
 from piaccel.errors import InferenceError, OptionError
 from piaccel.frames import Frame
@@ -27,7 +27,7 @@ class Host:
         begun = time.perf_counter()
         self._path = opening.path
         self.model: Model = auto.load(
-            opening.path,
+            _model_in(opening.path),
             opening.backend,
             variant=opening.variant,
             threads=opening.threads,
@@ -90,6 +90,16 @@ class Host:
     def close(self) -> None:
         """Idempotent."""
         self.model.close()
+
+
+def _model_in(folder: Path) -> Path:
+    """The bundle, or the one bare model file that lies in the folder."""
+    if folder.is_file() or (folder / bundles.MANIFEST).is_file():
+        return folder
+    given = [each for each in folder.iterdir() if each.is_file() and not each.name.startswith((".", "release."))]
+    weights = {bundles.weights_of(each) for each in given}
+    bare = [each for each in given if each not in weights]
+    return bare[0] if len(bare) == 1 else folder
 
 
 def _sound(outputs: dict[str, Array]) -> dict[str, Array]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from piaccel.errors import CrashError, HangError, PiaccelError, ServiceError
-from piaccel.serving import compared
 from piaccel.serving.crew import Crew
 from piaccel.serving.ledger import Ledger, Record
 from piaccel.serving.messages import PictureRequest, PictureResponse, Request, Response
@@ -176,6 +175,8 @@ class Lineup:
         answer: T,
         call: Callable[[Version, A], Awaitable[T]],
     ) -> None:
+        from piaccel.serving import compared  # 16 MB that most services never need
+
         try:
             with other:
                 second = await call(other, request)

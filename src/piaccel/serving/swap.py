@@ -146,10 +146,10 @@ async def take_back(lineup: Lineup, reason: str) -> None:
         old.stage = "committed"
         lineup.serving = old.name
     lineup.before = ""
-    await _try_to_save(lineup)
-    lineup.tell("rolled back", lineup.serving, reason)
     if bad is not None and bad.stage != "draining":
         lineup.dismiss(bad)
+    lineup.tell("rolled back", lineup.serving, reason)
+    await _try_to_save(lineup)
 
 
 def _route(lineup: Lineup, version: Version, old: Version | None) -> None:
