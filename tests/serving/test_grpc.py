@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -392,3 +393,61 @@ def test_tritonclient_cannot_tell_us_from_triton_over_grpc(repository: Path) -> 
     assert said["deadline"][0] == "StatusCode.DEADLINE_EXCEEDED"
     assert (said["unload"], said["load"]) == ([False], [True])
     assert said["aio"] == {"ready": True, "shapes": [[1, 12]] * 8, "stream": ["None"] * 3}
+
+
+def test_a_client_that_goes_away_cancels_its_request_and_no_other(settings: Callable[..., Settings]) -> None:
+    async def body() -> None:
+        async with running(settings(grpc_port=0)) as service:
+            begun, ended = asyncio.Event(), asyncio.Event()
+            answer = service.infer
+
+            async def slow(request: Any) -> Any:
+                if request.id != "slow":
+                    return await answer(request)
+                begun.set()
+                try:
+                    return await asyncio.sleep(60)
+                finally:
+                    ended.set()
+
+            service.infer = slow  # type: ignore[method-assign]
+            server = await grpc_server.start(service, service.settings, Access())
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                call = channel.unary_unary(
+                    f"/{grpc_messages.SERVICE}/ModelInfer",
+                    request_serializer=lambda each: each.SerializeToString(),
+                    response_deserializer=grpc_messages.message("ModelInferResponse").FromString,
+                )
+                going = call(infer_request(id="slow"))
+                await asyncio.wait_for(begun.wait(), 20)
+                going.cancel()
+                await asyncio.wait_for(ended.wait(), 20)
+                request = infer_request()
+                request.inputs[0].name = service.metadata("parts")["inputs"][0]["name"]
+                assert (await call(request, timeout=20)).id == "7"
+            await server.stop(0)
+
+    asyncio.run(body())
+
+
+def test_over_tls_only_tls_is_answered(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    options = ["-nodes", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *options, *names, "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+    async def body() -> None:
+        async with running(settings(grpc_port=0, tls_cert=str(cert), tls_key=str(key))) as service:
+            server = await grpc_server.start(service, service.settings, Access())
+            trusted = grpc.ssl_channel_credentials(cert.read_bytes())
+            path, empty = f"/{grpc_messages.SERVICE}/ServerLive", b""
+            async with grpc.aio.secure_channel(f"localhost:{server.port}", trusted) as channel:
+                assert await channel.unary_unary(path)(empty, timeout=20) == b"\x08\x01"
+            async with grpc.aio.insecure_channel(f"localhost:{server.port}") as channel:
+                assert (await refused(channel.unary_unary(path)(empty, timeout=20)))[0] == "UNAVAILABLE"
+            await server.stop(0)
+
+    asyncio.run(body())

@@ -103,9 +103,7 @@ def _verify(folder: Path, json: bool) -> None:
     for check in chain(packing.check(bundle), golden.verify(bundle)):
         checks.append(check)
         if not json:
-            state = (
-                "FAIL" if check.error else ("ok  " if not check.note or check.what == "answers" else "skip")
-            )
+            state = "FAIL" if check.error else ("ok  " if not check.note or check.what == "answers" else "skip")
             text = f": {check.error}" if check.error else f" ({check.note})" if check.note else ""
             typer.echo(f"{state} {check.variant} {check.what}{text}")
     if json:
