@@ -395,6 +395,29 @@ def test_tritonclient_cannot_tell_us_from_triton_over_grpc(repository: Path) -> 
     assert said["aio"] == {"ready": True, "shapes": [[1, 12]] * 8, "stream": ["None"] * 3}
 
 
+@pytest.mark.parametrize("method", ["ModelInfer", "ModelStreamInfer"])
+def test_what_goes_wrong_inside_is_not_told(settings: Callable[..., Settings], method: str) -> None:
+    async def body() -> None:
+        async with running(settings(grpc_port=0)) as service:
+
+            async def broken(request: Any) -> Any:
+                raise OSError("/etc/secret")
+
+            service.infer = broken  # type: ignore[method-assign]
+            server = await grpc_server.start(service, service.settings, Access())
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                data = infer_request().SerializeToString()
+                path = f"/{grpc_messages.SERVICE}/{method}"
+                if method == "ModelInfer":
+                    answer = channel.unary_unary(path)(data, timeout=20)
+                else:
+                    answer = channel.stream_stream(path)(iter([data]), timeout=20).read()
+                assert await refused(answer) == ("INTERNAL", "internal error")
+            await server.stop(0)
+
+    asyncio.run(body())
+
+
 def test_a_client_that_goes_away_cancels_its_request_and_no_other(settings: Callable[..., Settings]) -> None:
     async def body() -> None:
         async with running(settings(grpc_port=0)) as service:

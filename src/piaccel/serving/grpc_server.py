@@ -145,6 +145,9 @@ class Calls:
                     yield answer
             except ServiceError as error:
                 await self._refuse(context, error)
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("a request failed: %s", name)
+                await context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
         return guarded
 
