@@ -51,7 +51,8 @@ torture: $(READY) ## The long tests of the service in full: 500 swaps, overload,
 
 clients: ## Make the environment of the protocol's reference clients that some tests use
 	test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/serving/clients/requirements.txt
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/serving/clients/requirements.txt -r tests/serving/clients/requirements-kserve.txt
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps kserve==0.21.0
 
 fuzz: $(READY) ## Open thousands of mutated files per format (long)
 	PIACCEL_FUZZ_CASES=5000 $(BIN)/python -m pytest -s tests/fuzz

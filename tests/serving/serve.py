@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CONFIG = """
 [server]
 settle = "50ms"
@@ -101,6 +103,18 @@ def running(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def clients_python(module: str) -> str:
+    """The interpreter of ``.venv-clients``, or the one that PIACCEL_CLIENTS names, if it has ``module``."""
+    beside = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
+    python = os.environ.get("PIACCEL_CLIENTS") or str(beside)
+    if not Path(python).exists():
+        pytest.skip("there is no .venv-clients (make clients), and PIACCEL_CLIENTS names no interpreter")
+    look = f"import importlib.util as u, sys; sys.exit(not u.find_spec({module!r}))"
+    if subprocess.run([python, "-c", look], check=False, timeout=60).returncode:
+        pytest.skip(f"{python} has no {module}")
+    return python
 
 
 def picture(demo: Path) -> bytes:

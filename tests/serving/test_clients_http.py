@@ -1,9 +1,6 @@
 """Clients written for other servers cannot tell the difference."""
 
-import importlib.util
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +8,7 @@ import pytest
 
 from piaccel.serving.settings import Settings
 from tests.serving.rest_server import site
-
-
-def python_with(module: str, variable: str) -> str:
-    """An interpreter that has ``module``: this one, or the one that the environment names."""
-    if importlib.util.find_spec(module):
-        return sys.executable
-    other = os.environ.get(variable, "")
-    if not other:
-        pytest.skip(f"{module} is not installed, and {variable} names no interpreter that has it")
-    return other
+from tests.serving.serve import clients_python
 
 
 def calls(python: str, program: str, *arguments: object) -> None:
@@ -32,13 +20,13 @@ def calls(python: str, program: str, *arguments: object) -> None:
 
 
 def test_tritonclient_cannot_tell_us_from_triton(settings: Callable[..., Settings]) -> None:
-    python = python_with("tritonclient", "PIACCEL_TRITONCLIENT")
+    python = clients_python("tritonclient")
     with site(settings()) as served:
         calls(python, "triton_calls.py", served.port, "parts")
 
 
 def test_kserve_s_client_cannot_tell_us_from_kserve(settings: Callable[..., Settings]) -> None:
-    python = python_with("kserve", "PIACCEL_KSERVE")
+    python = clients_python("kserve")
     with site(settings()) as served:
         found = served.service.metadata("parts")
         calls(python, "kserve_calls.py", served.port, "parts", found["inputs"][0]["name"], found["outputs"][0]["name"])

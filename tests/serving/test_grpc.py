@@ -19,7 +19,7 @@ from piaccel.errors import ServiceError
 from piaccel.serving.access import Access, add_key
 from piaccel.serving.settings import Settings
 from tests.serving.conftest import running
-from tests.serving.serve import served
+from tests.serving.serve import clients_python, served
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 
@@ -337,18 +337,6 @@ def test_when_to_come_back_is_told_in_the_trailing_metadata(settings: Callable[.
     asyncio.run(body())
 
 
-def python_with(module: str) -> str:
-    """The interpreter of ``.venv-clients``, or the one that PIACCEL_CLIENTS names, if it has ``module``."""
-    beside = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
-    python = os.environ.get("PIACCEL_CLIENTS") or str(beside)
-    if not Path(python).exists():
-        pytest.skip("there is no .venv-clients, and PIACCEL_CLIENTS names no interpreter")
-    look = f"import importlib.util as u, sys; sys.exit(not u.find_spec({module!r}))"
-    if subprocess.run([python, "-c", look], check=False, timeout=60).returncode:
-        pytest.skip(f"{python} has no {module}")
-    return python
-
-
 def client(python: str, script: str, *arguments: str) -> dict[str, Any]:
     """What a client's script says."""
     command = [python, "-P", str(Path(__file__).parent / "clients" / script), *arguments]
@@ -359,7 +347,7 @@ def client(python: str, script: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_kserve_s_clients_are_answered_over_rest_and_grpc(repository: Path) -> None:
-    python = python_with("kserve")
+    python = clients_python("kserve")
     with served(repository, grpc=True) as service:
         said = client(python, "kserve_calls.py", service.told["url"], service.told["grpc"], "parts")
     assert said == {
@@ -374,7 +362,7 @@ def test_kserve_s_clients_are_answered_over_rest_and_grpc(repository: Path) -> N
 
 
 def test_tritonclient_cannot_tell_us_from_triton_over_grpc(repository: Path) -> None:
-    python = python_with("tritonclient")
+    python = clients_python("tritonclient")
     with served(repository, "--repository-api", grpc=True) as service:
         said = client(python, "triton_grpc.py", service.told["grpc"], "parts")
     assert said["live"] is said["ready"] is said["model_ready"] is True

@@ -69,3 +69,16 @@ def test_what_does_not_fit_is_refused(settings: Callable[..., Settings], request
             assert "/" not in str(told.value)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_request_of_nan_is_the_client_s_fault(settings: Callable[..., Settings], isolation: str) -> None:
+    async def body() -> None:
+        async with running(settings({"isolation": isolation})) as service:
+            name = service.metadata("parts")["inputs"][0]["name"]
+            bad = np.where(GREY > 1, GREY, np.float32(np.nan)).astype(np.float32)
+            with pytest.raises(ServiceError) as told:
+                await service.infer(Request(model="parts", inputs=[Tensor.of(name, bad)]))
+            assert told.value.kind == "invalid_argument"
+
+    asyncio.run(body())

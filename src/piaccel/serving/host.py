@@ -10,7 +10,7 @@ import numpy as np
 
 from piaccel import auto, bundles, images
 from piaccel.backends import CameraSession
-from piaccel.errors import InferenceError, OptionError
+from piaccel.errors import InferenceError, InputError, OptionError
 from piaccel.frames import Frame
 from piaccel.models import Model
 from piaccel.serving.messages import Bytes
@@ -62,7 +62,13 @@ class Host:
 
     def infer(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the network on raw tensors by name; its outputs as the network has them."""
-        return _sound(self.model.session.run(feeds))
+        outputs = self.model.session.run(feeds)
+        try:
+            return _sound(outputs)
+        except InferenceError as error:
+            if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in feeds.values()):
+                raise
+            raise InputError("the input holds NaN or infinity, and so does the answer") from error  # not the model's fault
 
     def predict(self, image: Bytes, annotate: bool = False) -> Picture:
         """Decode and answer a picture. Raises InputError."""
