@@ -68,7 +68,9 @@ class Host:
         except InferenceError as error:
             if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in feeds.values()):
                 raise
-            raise InputError("the input holds NaN or infinity, and so does the answer") from error  # not the model's fault
+            raise InputError(
+                "the input holds NaN or infinity, and so does the answer"
+            ) from error  # not the model's fault
 
     def predict(self, image: Bytes, annotate: bool = False) -> Picture:
         """Decode and answer a picture. Raises InputError."""
