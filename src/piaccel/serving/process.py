@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,12 @@ LOAD_S = 300.0
 _WHEN = {"": "between two calls", "open": "while it loaded"}
 _OUT_OF_MEMORY = ("bad_alloc", "Cannot allocate memory")
 """What C++ runtimes write before they abort."""
+
+
+PATIENCE_S = 5.0
+"""So long a process that is only looked at waits for time that nobody else wants."""
+NICE = 10
+"""What it gets then: about a tenth of what the others get (sched(7))."""
 
 
 class ProcessRunner(Runner):
@@ -52,6 +59,7 @@ class ProcessRunner(Runner):
         self._hang_s = hang_s
         self._limit_bytes = memory_limit_bytes
         self._idle = False
+        self._patience = self._loop.call_later(0, lambda: None)
         self._number = 0
         self.worked_ns = 0
         """How long the process itself worked on the last call."""
@@ -69,15 +77,15 @@ class ProcessRunner(Runner):
     ) -> ProcessRunner:
         """Start the process, load and warm up; raises what ``piaccel.load`` raises, CrashError, HangError.
 
-        ``idle`` lets it run only when nobody else wants to, until ``prioritize``. ``memory_limit_bytes`` is for what
+        ``idle`` lets it run only when nobody else wants to, until ``prioritize``; after ``PATIENCE_S`` it gets a tenth of
+        a core all the same, as a board that is always busy would never load it. ``memory_limit_bytes`` is for what
         it allocates (RLIMIT_DATA): files that are only mapped do not count, and no allocation slips through as it
         would between two looks at its resident memory.
         """
         runner = cls(opening, hang_s, memory_limit_bytes)
         try:
             if idle:
-                runner._idle = True
-                os.sched_setscheduler(runner._pid(), os.SCHED_IDLE, os.sched_param(0))
+                runner._yield_to_others()
             runner.facts = await runner._call("open", [pickled((opening, memory_limit_bytes))], timeout_s=LOAD_S)
         except BaseException:
             await runner.close()
@@ -109,17 +117,29 @@ class ProcessRunner(Runner):
         """Lift a process that was opened ``idle``; False without CAP_SYS_NICE or a high RLIMIT_NICE (sched(7))."""
         if not self._idle:
             return True
+        self._patience.cancel()
+        self._idle = not self._lift(0)
+        return not self._idle
+
+    def _yield_to_others(self) -> None:
+        self._idle = True
+        if _may_lift():
+            os.sched_setscheduler(self._pid(), os.SCHED_IDLE, os.sched_param(0))
+            self._patience = self._loop.call_later(PATIENCE_S, self._lift, NICE)
+        else:
+            os.setpriority(os.PRIO_PROCESS, self._pid(), NICE)
+
+    def _lift(self, nice: int) -> bool:
         try:
-            for thread in os.listdir(f"/proc/{self._pid()}/task"):  # the policy is each thread's own
-                os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
-        except PermissionError:
-            return False
-        except (ProcessLookupError, FileNotFoundError):  # it ended meanwhile: the next call says so
-            return False
-        self._idle = False
+            for thread in map(int, os.listdir(f"/proc/{self._pid()}/task")):  # the policy is each thread's own
+                os.setpriority(os.PRIO_PROCESS, thread, nice)
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+        except (PermissionError, ProcessLookupError, FileNotFoundError, CrashError):
+            return False  # not allowed, or it ended meanwhile: the next call says so
         return True
 
     async def close(self) -> None:
+        self._patience.cancel()
         if self._fault is None:
             self._fault = CrashError("the version was closed")
             self.on_exit = None
@@ -227,3 +247,9 @@ class ProcessRunner(Runner):
     def _fail(self, error: PiaccelError) -> None:
         if not self._answer.done() and not self._free.is_set():
             self._answer.set_exception(error)
+
+
+def _may_lift() -> bool:
+    """Whether a process that was put behind all others may be taken back from there (getrlimit(2), RLIMIT_NICE)."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NICE)
+    return os.geteuid() == 0 or limit >= 20 or limit == resource.RLIM_INFINITY
