@@ -77,8 +77,8 @@ class ProcessRunner(Runner):
     ) -> ProcessRunner:
         """Start the process, load and warm up; raises what ``piaccel.load`` raises, CrashError, HangError.
 
-        ``idle`` lets it run only when nobody else wants to, until ``prioritize``; after ``PATIENCE_S`` it gets a tenth of
-        a core all the same, as a board that is always busy would never load it. ``memory_limit_bytes`` is for what
+        ``idle`` lets it run only when nobody else wants to, until ``prioritize``; after ``PATIENCE_S`` it gets a tenth
+        of a core all the same: a board that is always busy would never load it. ``memory_limit_bytes`` is for what
         it allocates (RLIMIT_DATA): files that are only mapped do not count, and no allocation slips through as it
         would between two looks at its resident memory.
         """
