@@ -31,8 +31,8 @@ demo: $(READY) ## Predict and benchmark the demo model on all runtimes, then run
 	$(BIN)/piaccel run --source synthetic:demo/images,fps=30 --model demo/bundle --backend litert --sink jsonl:$(OUT)/results.jsonl --deadline 80ms --seconds 5
 	@echo "The report: $(CURDIR)/$(OUT)/report.html, the pipeline's results: $(OUT)/results.jsonl"
 
-test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest
+test: $(READY) ## Run all tests; TESTS='tests/cli -x' for some
+	$(BIN)/python -m pytest $(TESTS)
 
 test-arm64: $(READY) ## Run tests with the aarch64 wheels on emulated boards (minutes)
 	$(BIN)/python -m tests.arm64 --profile $(PROFILE) $(ARM64)
