@@ -90,6 +90,8 @@ class _Desk:
             told = msgspec.msgpack.encode((picture.result, picture.times_ms))
             drawn = [] if picture.drawn is None else [_blob("drawn", picture.drawn)]
             return "picture", [_blob("result", told), *drawn]
+        if ask.what == "weigh":
+            return "value", [pickled(self._host.weigh(unpickled(given[0])))]
         return "value", [pickled(self._host.check(unpickled(given[0]), alone=True))]
 
     def _open(self, opening: Opening, limit_bytes: int | None) -> Facts:

@@ -118,7 +118,7 @@ def _loaded(lineup: Lineup, version: Version, labels: tuple[str, ...]) -> Versio
         backend=facts.backend,
         variant=facts.variant,
         threads=facts.threads,
-        why=facts.why,
+        why=facts.why if version.weighing is None else f"{facts.why}; {_batches(version)}",
         kind=facts.kind,
         pid=next(iter(crew.pids), None),
         memory_bytes=facts.memory_bytes,
@@ -147,6 +147,11 @@ def _loaded(lineup: Lineup, version: Version, labels: tuple[str, ...]) -> Versio
         golden_at=version.golden_at,
         probation_left=watched.left if watched else None,
     )
+
+
+def _batches(version: Version) -> str:
+    verb = "run together" if version.batcher is not None else "run alone"
+    return f"requests {verb}: {version.weighing}"
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,11 @@ import numpy as np
 
 from piaccel import auto, bundles, images
 from piaccel.backends import CameraSession
-from piaccel.errors import InferenceError, InputError, OptionError
+from piaccel.errors import InferenceError, InputError, OptionError, PiaccelError
 from piaccel.frames import Frame
 from piaccel.models import Model
 from piaccel.serving.messages import Bytes
-from piaccel.serving.runner import Facts, GoldenCheck, Opening, Picture
+from piaccel.serving.runner import Facts, GoldenCheck, Opening, Picture, Weighing
 from piaccel.tensors import Array
 
 _JPEG_QUALITY = 85
@@ -94,6 +95,31 @@ class Host:
         from piaccel.serving import golden
 
         return golden.check(self.model, self._path if samples is None else samples, alone=alone)
+
+    def weigh(self, most: int, rounds: int = 7) -> Weighing | None:
+        """Measure runs of 2, 4, 8 ... up to ``most`` pictures against single ones, taking turns; the best of them.
+
+        None where the network's batch is fixed, or it cannot run one.
+        """
+        (spec,) = self.model.session.inputs
+        sizes = [1, *(2**power for power in range(1, most.bit_length()) if 2**power <= most)]
+        if spec.shape[0] is not None or len(sizes) < 2:
+            return None
+        shape = self.model.preprocessing.shape[1:]
+        feeds = [{spec.name: np.zeros((size, *shape), spec.dtype)} for size in sizes]
+        times: list[list[float]] = [[] for _ in sizes]
+        try:
+            for turn in range(rounds + 1):
+                for size, feed, sink in zip(sizes, feeds, times, strict=True):
+                    begun = time.perf_counter()
+                    self.model.session.run(feed)
+                    if turn:  # the first is warm-up
+                        sink.append((time.perf_counter() - begun) / size * 1e3)
+        except PiaccelError:
+            return None
+        alone, *together = (statistics.median(each) for each in times)
+        best = min(range(len(together)), key=together.__getitem__)
+        return Weighing(size=sizes[best + 1], alone_ms=alone, together_ms=together[best])
 
     def close(self) -> None:
         """Idempotent."""

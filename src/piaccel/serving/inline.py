@@ -11,7 +11,7 @@ from piaccel.errors import CrashError
 from piaccel.serving import memory
 from piaccel.serving.host import Host, feeds_of
 from piaccel.serving.messages import Bytes, Tensor
-from piaccel.serving.runner import GoldenCheck, Opening, Picture, Runner
+from piaccel.serving.runner import GoldenCheck, Opening, Picture, Runner, Weighing
 
 
 class InlineRunner(Runner):
@@ -57,6 +57,9 @@ class InlineRunner(Runner):
 
     async def check(self, samples: Path | None = None) -> GoldenCheck:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._open().check, samples)
+
+    async def weigh(self, most: int) -> Weighing | None:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._open().weigh, most)
 
     async def close(self) -> None:
         host, self._host = self._host, None

@@ -212,7 +212,8 @@ class Lineup:
         except BaseException:
             await crew.close()
             raise
-        return Version(self.name, name, digest, crew, settings)
+        weighing = await crew.runner.weigh(settings.max_batch) if settings.batch == "auto" else None
+        return Version(self.name, name, digest, crew, settings, weighing)
 
     def opening(self, path: Path, rung: int | None = None) -> Opening:
         """How a version is opened, on this rung of the heat ladder."""

@@ -17,7 +17,7 @@ from piaccel.isolation import Child
 from piaccel.serving import wire
 from piaccel.serving.child import OUT_OF_MEMORY, pickled, unpickled
 from piaccel.serving.messages import Bytes, Tensor
-from piaccel.serving.runner import GoldenCheck, Opening, Picture, Runner
+from piaccel.serving.runner import GoldenCheck, Opening, Picture, Runner, Weighing
 from piaccel.serving.slots import Slots
 from piaccel.serving.wire import Answer, Ask
 
@@ -111,6 +111,10 @@ class ProcessRunner(Runner):
 
     async def check(self, samples: Path | None = None) -> GoldenCheck:
         found: GoldenCheck = await self._call("check", [pickled(samples)], timeout_s=LOAD_S)
+        return found
+
+    async def weigh(self, most: int) -> Weighing | None:
+        found: Weighing | None = await self._call("weigh", [pickled(most)], timeout_s=LOAD_S)
         return found
 
     async def prioritize(self) -> bool:

@@ -70,6 +70,26 @@ class GoldenCheck:
     memory_bytes: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weighing:
+    """What running several pictures together is worth on this board, measured in turns."""
+
+    size: int
+    """Rows of a run."""
+    alone_ms: float
+    """A picture, each in a run of its own."""
+    together_ms: float
+    """A picture, in runs of ``size``."""
+
+    @property
+    def gain(self) -> float:
+        """How much faster a picture is together: 0.1 is 10 %."""
+        return self.alone_ms / self.together_ms - 1
+
+    def __str__(self) -> str:
+        return f"{self.together_ms:.2f} ms a picture in runs of {self.size}, {self.alone_ms:.2f} ms alone"
+
+
 class Runner(ABC):
     """One opened version. One call at a time: the scheduler in front of it keeps the queue.
 
@@ -105,6 +125,10 @@ class Runner(ABC):
     @abstractmethod
     async def check(self, samples: Path | None = None) -> GoldenCheck:
         """Answer the golden samples of the version's own bundle, or those of another bundle at ``samples``."""
+
+    async def weigh(self, most: int) -> Weighing | None:
+        """Measure whether runs of up to ``most`` rows pay; the best size, None where the network takes no batches."""
+        return None
 
     async def prioritize(self) -> bool:
         """Lift a runner that was opened at a low priority; False where the system does not allow it."""

@@ -102,6 +102,9 @@ class ModelSettings:
     """Share of the requests that both versions answer, for the comparison, while memory allows both."""
     attempts: int = 2
     """Starts that a version on probation is given before it is rolled back."""
+    batch: Literal["off", "auto"] = "off"
+    """auto: raw requests that wait anyway run together, where it was measured to pay on this board."""
+    max_batch: int = 8
     hang_s: float = 30.0
     """A run that takes longer is taken for hung."""
     ladder: tuple[str, ...] = ()

@@ -10,24 +10,41 @@ import numpy as np
 
 from piaccel.errors import CrashError, HangError, InputError, PiaccelError, ServiceError
 from piaccel.serving import datatypes
+from piaccel.serving.batching import Batcher
 from piaccel.serving.crew import Crew
 from piaccel.serving.messages import PictureRequest, PictureResponse, Request, Response, Tensor
 from piaccel.serving.meter import Meter
-from piaccel.serving.runner import Facts, Runner
+from piaccel.serving.runner import Facts, Runner, Weighing
 from piaccel.serving.settings import ModelSettings
 from piaccel.serving.snapshot import Stage
 from piaccel.tensors import TensorSpec
+
+BATCH_GAIN = 0.1
+"""Batches must make a picture so much faster."""
 
 
 class Version:
     """One version that is open. Whoever uses it holds a lease; it is closed when nobody does any more."""
 
-    def __init__(self, model: str, name: str, digest: str, crew: Crew, settings: ModelSettings) -> None:
+    def __init__(
+        self,
+        model: str,
+        name: str,
+        digest: str,
+        crew: Crew,
+        settings: ModelSettings,
+        weighing: Weighing | None = None,
+    ) -> None:
         self.model = model
         self.name = name
         self.digest = digest
         self.crew = crew
         self.settings = settings
+        self.weighing = weighing
+        """What batches are worth here; None where nobody asked, or the network takes none."""
+        self.batcher: Batcher | None = None
+        if weighing is not None and _pays(weighing, settings):
+            self.batcher = Batcher(crew, weighing.size)
         self.stage: Stage = "verified"
         self.reason = ""
         self.loaded_at = time.time()
@@ -74,11 +91,12 @@ class Version:
             async def work(runner: Runner) -> list[Tensor]:
                 return await runner.infer(inputs, names)
 
-            done = await self.crew.do(
-                work,
-                deadline_ns=self._deadline(request.deadline_ns),
-                priority=request.priority or self.settings.priority,
-            )
+            deadline_ns = self._deadline(request.deadline_ns)
+            priority = request.priority or self.settings.priority
+            if self.batcher is not None:
+                done = await self.batcher.infer(inputs, names, deadline_ns=deadline_ns, priority=priority)
+            else:
+                done = await self.crew.do(work, deadline_ns=deadline_ns, priority=priority)
             outputs = [
                 _classified(tensor, counts[tensor.name], facts.labels) if counts.get(tensor.name) else tensor
                 for tensor in done.value
@@ -145,6 +163,11 @@ class Version:
             told, kind = ServiceError("internal", f"{self.model}: the network failed on this input"), "internal"
         self.meter.failure(kind, time.monotonic_ns() - begun)
         return told
+
+
+def _pays(weighing: Weighing, settings: ModelSettings) -> bool:
+    """Whether a run of that size is worth it, and leaves half the deadline to those that wait for the next one."""
+    return weighing.gain > BATCH_GAIN and 2 * weighing.size * weighing.together_ms <= settings.deadline_s * 1e3
 
 
 def _fitting(spec: TensorSpec, given: list[Tensor], model: str) -> Tensor:

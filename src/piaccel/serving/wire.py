@@ -20,7 +20,7 @@ class Ask(msgspec.Struct, array_like=True):
     """A call. ``open`` and ``check`` have a pickle at their only place, ``predict`` a picture's file."""
 
     number: int
-    what: Literal["open", "infer", "predict", "check"]
+    what: Literal["open", "infer", "predict", "check", "weigh"]
     places: list[Place]
     wanted: list[str] = []
     annotate: bool = False
