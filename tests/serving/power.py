@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from piaccel.errors import PiaccelError, ServiceError, WriteError
-from piaccel.serving.ledger import Ledger, Record, Ref, boot_choice
+from piaccel.serving.ledger import Ledger, Record, Ref
 from piaccel.serving.repository import Found, Repository
 from piaccel.serving.store import Store
 
@@ -54,6 +54,30 @@ def means(root: Path) -> tuple[Store, Ledger]:
     return Store(state / "store", reserve_bytes=0, grace_s=0), Ledger(state / "models")
 
 
+def boot_choice(record: Record, limit: int = LIMIT) -> tuple[Ref | None, str]:
+    """Return the version to load at a start, and why the candidate must be put into quarantine ("" when it need not).
+
+    A candidate on probation gets ``limit`` starts; each counted on disk before it begins. One that was only staged
+    or verified when the power went is staged again by whoever finds it in the repository.
+    """
+    candidate = record.candidate
+    fallback = record.committed or record.previous
+    if candidate is None or candidate.digest in record.quarantined:
+        return fallback, ""
+    if record.attempts >= limit:
+        times = "once" if record.attempts == 1 else f"{record.attempts} times"
+        return fallback, f"took the service down {times}"
+    return (candidate, "") if record.stage == "probation" else (fallback, "")
+
+
+def begin_attempt(ledger: Ledger) -> Record:
+    """Count a load of the candidate, on disk before it begins."""
+    record = ledger.read("parts")
+    record.attempts += 1
+    ledger.write("parts", record)
+    return record
+
+
 def make(root: Path) -> None:
     """Version 1 serves, 0 is what a rollback would bring back, 2 has been dropped in."""
     store, ledger = means(root)
@@ -75,7 +99,7 @@ def activate(root: Path, mark: Callable[[str], None]) -> None:
     record.candidate, record.stage, record.attempts = Ref("2", stored.digest), "staged", 0
     ledger.write("parts", record)
     mark("staged")
-    record = ledger.begin_attempt("parts")
+    record = begin_attempt(ledger)
     mark("attempted")
     store.verify(stored.digest)
     for stage in ("verified", "probation"):
@@ -330,7 +354,7 @@ def read_only(root: Path) -> dict[str, Any]:
         "read_only": ledger.read_only,
         "adopt": told(lambda: store.adopt(find(root, "2"))),
         "record": told(lambda: ledger.write("parts", record)),
-        "attempt": told(lambda: ledger.begin_attempt("parts")),
+        "attempt": told(lambda: begin_attempt(ledger)),
         "collect": told(lambda: store.collect(set())),
         "in_place": str(stranger.verify(there.digest).relative_to(root)),
     }

@@ -79,22 +79,6 @@ class Record(msgspec.Struct):
         self.happened("quarantined", version, reason)
 
 
-def boot_choice(record: Record, limit: int = 2) -> tuple[Ref | None, str]:
-    """Return the version to load at a start, and why the candidate must be put into quarantine ("" when it need not).
-
-    A candidate on probation gets ``limit`` starts; call ``Ledger.begin_attempt`` before each. One that was only staged
-    or verified when the power went is staged again by whoever finds it in the repository.
-    """
-    candidate = record.candidate
-    fallback = record.committed or record.previous
-    if candidate is None or candidate.digest in record.quarantined:
-        return fallback, ""
-    if record.attempts >= limit:
-        times = "once" if record.attempts == 1 else f"{record.attempts} times"
-        return fallback, f"took the service down {times}"
-    return (candidate, "") if record.stage == "probation" else (fallback, "")
-
-
 class Ledger:
     """``<folder>/<model>.json``, one for each model. One service at a time may write it."""
 
@@ -141,16 +125,6 @@ class Ledger:
                 f"the state of model {name} cannot be written: {error.strerror}",
                 hint=f"{path}: free some space, or put state_dir on a disk that can be written",
             ) from error
-
-    def begin_attempt(self, name: str) -> Record:
-        """Count a load of the candidate, on disk before it begins: a load that takes the board down was counted.
-
-        Returns the record as written. Raises WriteError.
-        """
-        record = self.read(name)
-        record.attempts += 1
-        self.write(name, record)
-        return record
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}.json"
