@@ -138,8 +138,7 @@ async def take_back(lineup: Lineup, reason: str) -> None:
         if bad is not None:
             lineup.gap_until = time.monotonic() + GAP_S
             await lineup.retire(bad)
-        path = await asyncio.to_thread(lineup.means.store.verify, before.digest)
-        old = await lineup.open(before.version, before.digest, path)
+        old = await _again(lineup, before.version, before.digest)
         lineup.loaded[old.name] = old
         lineup.gap_until = None
     if old is not None:
@@ -245,14 +244,11 @@ async def fall_back(lineup: Lineup, version: Version, reason: str) -> None:
     if before is None:
         lineup.tell("crash", version.name, f"{reason}; there is no version to go back to")
         return
-    path = await asyncio.to_thread(lineup.means.store.verify, before.digest)
-    old = await lineup.open(before.version, before.digest, path)
+    old = await _again(lineup, before.version, before.digest)
     await quarantine(lineup, version.name, version.digest, reason)
     record.committed, record.previous = before, None
     record.happened("rolled back", version.name, reason)
     await _try_to_save(lineup)
-    old.stage = "committed"
-    guard(lineup, old)
     lineup.loaded[old.name] = old
     lineup.serving = old.name
     lineup.tell("rolled back", old.name, reason)
@@ -261,12 +257,18 @@ async def fall_back(lineup: Lineup, version: Version, reason: str) -> None:
 
 async def _restore(lineup: Lineup, old: Version) -> None:
     """Load the version again that had to go for the new one's sake."""
-    path = await asyncio.to_thread(lineup.means.store.verify, old.digest)
-    again = await lineup.open(old.name, old.digest, path)
-    again.stage = "committed"
-    guard(lineup, again)
+    again = await _again(lineup, old.name, old.digest)
     lineup.loaded[again.name] = again
     lineup.serving = again.name
+
+
+async def _again(lineup: Lineup, name: str, digest: str) -> Version:
+    """Open a version that was committed once; it is not routed to yet."""
+    path = await asyncio.to_thread(lineup.means.store.verify, digest)
+    version = await lineup.open(name, digest, path)
+    version.stage = "committed"
+    guard(lineup, version)
+    return version
 
 
 async def _attempted(lineup: Lineup, name: str, stored: Stored, stage: Progress, *, count: bool) -> None:

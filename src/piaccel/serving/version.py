@@ -14,7 +14,7 @@ from piaccel.serving.batching import Batcher
 from piaccel.serving.crew import Crew
 from piaccel.serving.messages import PictureRequest, PictureResponse, Request, Response, Tensor
 from piaccel.serving.meter import Meter
-from piaccel.serving.runner import Facts, Runner, Weighing
+from piaccel.serving.runner import Facts, Weighing
 from piaccel.serving.settings import ModelSettings
 from piaccel.serving.snapshot import Stage
 from piaccel.tensors import TensorSpec
@@ -88,15 +88,14 @@ class Version:
             names = [wish.name for wish in request.outputs]
             counts = {wish.name: wish.classification for wish in request.outputs}
 
-            async def work(runner: Runner) -> list[Tensor]:
-                return await runner.infer(inputs, names)
-
             deadline_ns = self._deadline(request.deadline_ns)
             priority = request.priority or self.settings.priority
             if self.batcher is not None:
                 done = await self.batcher.infer(inputs, names, deadline_ns=deadline_ns, priority=priority)
             else:
-                done = await self.crew.do(work, deadline_ns=deadline_ns, priority=priority)
+                done = await self.crew.do(
+                    lambda runner: runner.infer(inputs, names), deadline_ns=deadline_ns, priority=priority
+                )
             outputs = [
                 _classified(tensor, counts[tensor.name], facts.labels) if counts.get(tensor.name) else tensor
                 for tensor in done.value
