@@ -1,5 +1,7 @@
 """Opening a file in a child process: what comes back, and what ends only the child."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -40,6 +42,16 @@ def test_a_child_may_not_take_more_memory_than_it_is_given(tmp_path: Path) -> No
     with pytest.raises(PiaccelError) as caught:
         trial.open_file("litert", path, memory=16 << 20)
     assert "\n" not in str(caught.value)
+
+
+def test_a_process_that_is_limited_itself_may_try_a_file(tmp_path: Path) -> None:
+    path = samples.tflite(tmp_path / "net.tflite")
+    program = (
+        "import resource, sys; from pathlib import Path; from piaccel import trial\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\n"
+        "print(trial.open_file('litert', Path(sys.argv[1])).backend)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program, str(path)], text=True) == "litert\n"
 
 
 def test_a_child_tries_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

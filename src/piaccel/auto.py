@@ -72,6 +72,7 @@ def load(
     progress: Tell | None = None,
     fallback: bool = True,
     isolate: bool = False,
+    try_first: bool = True,
     **overrides: Any,
 ) -> Model:
     """Load a bundle or a model file, ready to predict.
@@ -81,7 +82,8 @@ def load(
     of them or raises why it cannot. With "auto" the backend, variant and thread count are the fastest that give the
     reference's answer on this board, measured the first time (some seconds, in child processes) and remembered;
     ``Model.why`` tells the reason. With a backend's name nothing is measured, but a child process opens the file first
-    where it never did: a runtime that the file kills is a CrashError. ``isolate`` runs the network in a process of its
+    where it never did: a runtime that the file kills is a CrashError (not with ``try_first=False``, for a process that
+    may die). ``isolate`` runs the network in a process of its
     own (``piaccel.apart``). ``options`` are the backends' own as
     "key=value"; ``overrides`` say what no manifest does: task, task_options, labels, size, mean, std, colour, resize
     (``piaccel.models.Overrides``).
@@ -94,7 +96,8 @@ def load(
 
         def open_backend(name: str, again: bool = False) -> Model:
             mine = given.get(name, ())
-            trial.once(path, name, variant=variant, options=mine, again=again, **overrides)
+            if try_first:
+                trial.once(path, name, variant=variant, options=mine, again=again, **overrides)
             if isolate:
                 from piaccel import apart  # few need it
 

@@ -208,7 +208,8 @@ def _fields(kind: Any) -> list[str]:
 
 def _limit(memory: int) -> None:
     # Else a damaged length makes the kernel end whatever process is the largest, which need not be this one.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
 
 
 def _run(session: Session) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from piaccel import images
-from piaccel.errors import CrashError, HangError, InputError, PiaccelError
+from piaccel.errors import CrashError, HangError, InputError, ModelError, PiaccelError
+from piaccel.serving import child, memory
 from piaccel.serving.crew import Crew
 from piaccel.serving.inline import InlineRunner
 from piaccel.serving.messages import Tensor
@@ -223,6 +225,42 @@ def test_a_version_that_needs_more_memory_than_it_may_have_is_told_so() -> None:
             await ProcessRunner.open(OPENING, hang_s=LONG_S, memory_limit_bytes=24 << 20)
         async with opened(memory_limit_bytes=1 << 30) as runner:
             assert 10 << 20 < (runner.facts.memory_bytes or 0) < 200 << 20
+
+    asyncio.run(body())
+
+
+def test_the_cause_is_memory_whatever_python_and_the_runtime_raise_when_it_ends() -> None:
+    async def body() -> None:
+        for limit_kib in range(15_360, 40_960, 3_333):
+            with pytest.raises(CrashError, match="out of memory, its limit is"):
+                await ProcessRunner.open(OPENING, hang_s=LONG_S, memory_limit_bytes=limit_kib << 10)
+
+    asyncio.run(body())
+
+
+def test_an_error_near_the_limit_is_told_as_it_is_only_where_memory_cannot_be_its_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (memory.allocated_bytes() + (1 << 20), -1))
+    assert child._starved(ValueError("field 'target' is required for AnnAssign"))
+    assert not child._starved(InputError("the input has another shape"))
+    wrapped = ModelError("could not be opened")
+    wrapped.__cause__ = MemoryError()
+    assert child._starved(wrapped)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (memory.allocated_bytes() + (9 << 20), -1))
+    assert not child._starved(ValueError("x"))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (-1, -1))
+    assert not child._starved(ValueError("x"))
+
+
+def test_a_version_with_a_memory_limit_opens_though_no_process_opened_its_file_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    async def body() -> None:
+        async with opened(memory_limit_bytes=1 << 30) as runner:
+            assert await runner.infer([noise(1)])
 
     asyncio.run(body())
 

@@ -35,6 +35,8 @@ OUT_OF_MEMORY = 86
 """Exit status of a process that ran into its limit."""
 
 _OOM_SCORE = 500
+_LAST_BYTES = 2 << 20
+"""A process with less than this left is out of memory: Python takes one MiB at a time (its arenas)."""
 
 
 def serve(connection_fd: int, slots_fd: int) -> None:
@@ -57,6 +59,8 @@ def serve(connection_fd: int, slots_fd: int) -> None:
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service has to hear of it
+            if _starved(error):
+                os._exit(OUT_OF_MEMORY)
             worked_ns = time.perf_counter_ns() - begun
             told = wire.encode(Answer(ask.number, "error", slots.put([pickled(_sendable(error))]), worked_ns))
         connection.send(told)
@@ -67,6 +71,19 @@ def _give_way() -> None:
     score = Path("/proc/self/oom_score_adj")
     if int(score.read_text(encoding="ascii")) < _OOM_SCORE:  # less than it is may not be asked for
         score.write_text(str(_OOM_SCORE), encoding="ascii")
+
+
+def _starved(error: BaseException | None) -> bool:
+    """Whether it is the limit that speaks: where memory ends, Python and the runtimes raise all sorts of errors."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        cause = error.__cause__ or error.__context__
+        if cause is None and not isinstance(error, PiaccelError):
+            limit_bytes, _ = resource.getrlimit(resource.RLIMIT_DATA)
+            return limit_bytes != resource.RLIM_INFINITY and memory.allocated_bytes() > limit_bytes - _LAST_BYTES
+        error = cause
+    return False
 
 
 class _Desk:
@@ -92,14 +109,14 @@ class _Desk:
             return "picture", [_blob("result", told), *drawn]
         if ask.what == "weigh":
             return "value", [pickled(self._host.weigh(unpickled(given[0])))]
-        return "value", [pickled(self._host.check(unpickled(given[0]), alone=True))]
+        return "value", [pickled(self._host.check(unpickled(given[0])))]
 
     def _open(self, opening: Opening, limit_bytes: int | None) -> Facts:
         if limit_bytes is not None:
             resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
         from piaccel.serving.host import Host
 
-        self._host = Host(opening)
+        self._host = Host(opening, alone=True)
         self._host.warm_up()
         gc.collect()
         gc.freeze()  # what stays for good need not be looked at again

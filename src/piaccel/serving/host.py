@@ -22,11 +22,14 @@ _JPEG_QUALITY = 85
 
 
 class Host:
-    """Opens a version and answers for it. Synchronous; not for use from several threads at once."""
+    """Opens a version and answers for it. Synchronous; not for use from several threads at once.
 
-    def __init__(self, opening: Opening) -> None:
+    ``alone`` in its process, it needs no other one to open the file first.
+    """
+
+    def __init__(self, opening: Opening, *, alone: bool = False) -> None:
         begun = time.perf_counter()
-        self._path = opening.path
+        self._path, self._alone = opening.path, alone
         self.model: Model = auto.load(
             _model_in(opening.path),
             opening.backend,
@@ -34,6 +37,7 @@ class Host:
             threads=opening.threads,
             options=opening.options,
             fallback=False,
+            try_first=not alone,
             **opening.overrides,
         )
         session = self.model.session
@@ -90,11 +94,11 @@ class Host:
         times = {name: (b - a) * 1e3 for name, a, b in zip(names, marks, marks[1:], strict=False)}
         return Picture(told, drawn, times)
 
-    def check(self, samples: Path | None = None, *, alone: bool = False) -> GoldenCheck:
-        """Answer golden samples (``piaccel.serving.golden``); ``alone`` in a process of the version's own."""
+    def check(self, samples: Path | None = None) -> GoldenCheck:
+        """Answer golden samples (``piaccel.serving.golden``)."""
         from piaccel.serving import golden
 
-        return golden.check(self.model, self._path if samples is None else samples, alone=alone)
+        return golden.check(self.model, self._path if samples is None else samples, alone=self._alone)
 
     def weigh(self, most: int, rounds: int = 7) -> Weighing | None:
         """Measure runs of 2, 4, 8 ... up to ``most`` pictures against single ones, taking turns; the best of them.

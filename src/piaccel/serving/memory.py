@@ -30,3 +30,8 @@ def own_bytes() -> int | None:
 def resident_bytes() -> int:
     """This process's resident memory. Source: proc(5), /proc/pid/statm."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def allocated_bytes() -> int:
+    """What RLIMIT_DATA counts, and this process's stack. Source: proc(5), /proc/pid/statm, the sixth number."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * os.sysconf("SC_PAGE_SIZE")
