@@ -224,9 +224,6 @@ class Preprocessor:
     """
 
     def __init__(self, preprocess: Preprocess) -> None:
-        import cv2
-
-        self._cv2 = cv2
         self.preprocess = preprocess
         table = preprocess.table
         raw = np.arange(256, dtype=np.uint8)
@@ -243,6 +240,12 @@ class Preprocessor:
         self._resized = None if direct else np.empty((height, width, 3), np.uint8)
         self._arranged = np.empty(preprocess.shape, np.uint8) if arranges and not self._identity else None
         self._geometry: Geometry | None = None
+
+    @cached_property
+    def _cv2(self) -> Any:  # for the first picture: it takes 16 MB, and a service of raw tensors never has one
+        import cv2
+
+        return cv2
 
     def __call__(self, image: NDArray[np.uint8], out: Array | None = None) -> tuple[Array, Geometry]:
         """Return (tensor, geometry) for a uint8 (H, W, 3) RGB image. The tensor is ``out`` where that is given.

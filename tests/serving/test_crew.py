@@ -28,8 +28,8 @@ Work = Callable[[Runner], Awaitable[str]]
 class Sleeper(Runner):
     """Takes its time, and dies when it is told to."""
 
-    def __init__(self, threads: int | None = 1) -> None:
-        self.facts = Facts(**{**vars(FACTS), "threads": threads})
+    def __init__(self, threads: int | None = 1, warm_ns: int | None = None) -> None:
+        self.facts = Facts(**{**vars(FACTS), "threads": threads, "warm_ns": warm_ns})
         self.dead = False
         self.closed = False
         self.calls = 0
@@ -69,11 +69,13 @@ class Sleeper(Runner):
 class Stage:
     """A crew of sleepers and what became of everything."""
 
-    def __init__(self, *, instances: int = 1, cores: int = 4, threads: int | None = 1) -> None:
+    def __init__(
+        self, *, instances: int = 1, cores: int = 4, threads: int | None = 1, warm_ns: int | None = None
+    ) -> None:
         self.sleepers: list[Sleeper] = []
         self.order: list[str] = []
         self.broken: list[str] = []
-        self.threads = threads
+        self.threads, self.warm_ns = threads, warm_ns
         self.unwilling = 0
         self.crew = Crew(self._open, instances=instances, cores=Cores(cores), clock=clock)
         self.crew.on_broken = self.broken.append
@@ -82,7 +84,7 @@ class Stage:
         if self.unwilling:
             self.unwilling -= 1
             raise ModelError("it cannot be opened")
-        self.sleepers.append(Sleeper(self.threads))
+        self.sleepers.append(Sleeper(self.threads, self.warm_ns))
         return self.sleepers[-1]
 
     def work(self, name: str = "", seconds: float = 0.1, dies: Sequence[PiaccelError] = ()) -> Work:
@@ -156,6 +158,25 @@ def test_a_version_that_never_ran_lets_only_a_few_wait() -> None:
         assert sum(isinstance(outcome, Done) for outcome in outcomes) == 5
 
     on_stage(body)
+
+
+def test_a_version_that_never_ran_but_in_its_warm_up_lets_wait_who_can_be_answered_in_time() -> None:
+    async def body(stage: Stage) -> None:
+        outcomes = await asyncio.gather(*(stage.ask(within_s=1.05) for _ in range(20)), return_exceptions=True)
+        assert sum(isinstance(outcome, Done) for outcome in outcomes) == 10
+
+    on_stage(body, warm_ns=S // 10)
+
+
+def test_the_warm_up_counts_no_more_once_requests_were_answered() -> None:
+    async def body(stage: Stage) -> None:
+        assert stage.crew.p95_ns is None
+        await stage.ask()
+        assert stage.crew.p95_ns == S // 10
+        outcomes = await asyncio.gather(*(stage.ask(within_s=0.55) for _ in range(20)), return_exceptions=True)
+        assert sum(isinstance(outcome, Done) for outcome in outcomes) == 5
+
+    on_stage(body, warm_ns=9 * S)
 
 
 def test_a_version_that_was_slow_is_tried_again_while_nothing_waits() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from piaccel.errors import ModelError, ServiceError
+from piaccel.serving.messages import PictureRequest
 from piaccel.serving.runner import GoldenCheck
 from piaccel.serving.service import Service
 from piaccel.serving.settings import Settings
@@ -59,6 +60,21 @@ def test_a_version_dropped_in_serves_passes_its_probation_and_the_old_one_goes(
         assert happened == ["promoted", "committed", "promoted", "committed"]
 
     run(settings(SHORT, poll_s=0.05), body)
+
+
+def test_the_next_version_is_made_ready_for_pictures_where_clients_send_them(
+    settings: Make, repository: Path, demo: Path
+) -> None:
+    picture = next((demo / "images").glob("*")).read_bytes()
+
+    async def body(service: Service, faults: dict[str, Faults]) -> None:
+        assert not lineup(service).opening(repository).pictures
+        await ask(service)
+        assert not lineup(service).opening(repository).pictures
+        await service.predict(PictureRequest(model="parts", image=picture))
+        assert lineup(service).opening(repository).pictures
+
+    run(settings(), body)
 
 
 def test_a_swap_loses_no_request_and_ready_stays_true(settings: Make, repository: Path) -> None:

@@ -127,6 +127,7 @@ class Crew:
         """Open the runners. Raises what opening one raises; close the crew then."""
         for seat in self._seats:
             self._sit(seat, await self._open())
+        self._queue.pace.expected_ns = self.facts.warm_ns
 
     async def do(self, work: Callable[[Runner], Awaitable[T]], *, deadline_ns: int, priority: int = 2) -> Done[T]:
         """Run ``work`` on the next free runner. Raises ServiceError at once when it cannot be done in time.
@@ -231,7 +232,7 @@ class Crew:
             elif seat.since_ns is None:
                 return None
             else:
-                left = max(seat.since_ns + (self.p95_ns or 0) - now, 0)
+                left = max(seat.since_ns + (self._queue.pace.expected_ns or 0) - now, 0)
             shortest = left if shortest is None else min(left, shortest)
         return shortest
 

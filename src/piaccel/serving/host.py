@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ class Host:
 
     def __init__(self, opening: Opening, *, alone: bool = False) -> None:
         begun = time.perf_counter()
-        self._path, self._alone = opening.path, alone
+        self._path, self._alone, self._pictures = opening.path, alone, opening.pictures
         self.model: Model = auto.load(
             _model_in(opening.path),
             opening.backend,
@@ -59,11 +60,16 @@ class Host:
         )
 
     def warm_up(self, runs: int = 2) -> None:
-        """Answer grey pictures: the first runs of most runtimes are slow."""
-        height, width = self.model.preprocessing.size
-        grey = np.full((height, width, 3), 128, np.uint8)
+        """Answer grey pictures, or zeros where only tensors are expected: the first runs of most runtimes are slow."""
+        form = self.model.preprocessing
+        grey = np.full((*form.size, 3), 128, np.uint8)
         for _ in range(runs):
-            self.model.predict(grey)
+            begun = time.perf_counter_ns()
+            if self._pictures:
+                self.model.predict(grey)
+            else:
+                self.model.session.run({self.model.session.inputs[0].name: np.zeros(form.shape, form.dtype)})
+            self.facts = replace(self.facts, warm_ns=time.perf_counter_ns() - begun)
 
     def infer(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the network on raw tensors by name; its outputs as the network has them."""

@@ -74,6 +74,8 @@ class Lineup:
         self.trouble = ""
         """Why nobody serves."""
         self.rung = 0
+        self.pictures = False
+        """Whether clients have sent pictures: the next version is made ready for them then."""
         self.lock = asyncio.Lock()
         self.tasks: set[asyncio.Task[None]] = set()
         self._turns: dict[str, float] = {}
@@ -125,6 +127,7 @@ class Lineup:
 
     async def predict(self, request: PictureRequest) -> PictureResponse:
         """Answer a picture. Raises ServiceError."""
+        self.pictures = True
         return await self._answer(request, Version.predict)
 
     async def _answer(self, request: A, call: Callable[[Version, A], Awaitable[T]]) -> T:
@@ -221,7 +224,12 @@ class Lineup:
         step = self.rung if rung is None else rung
         variant = chosen.ladder[step] if chosen.ladder else chosen.variant
         return Opening(
-            path=path, backend=chosen.backend, variant=variant, threads=chosen.threads, options=chosen.options
+            path=path,
+            backend=chosen.backend,
+            variant=variant,
+            threads=chosen.threads,
+            options=chosen.options,
+            pictures=self.pictures,
         )
 
     async def retire(self, version: Version) -> None:

@@ -42,10 +42,12 @@ class Pace:
     def __init__(self) -> None:
         self._last: deque[int] = deque(maxlen=_SAMPLES)
         self.p95_ns: int | None = None
+        self.expected_ns: int | None = None
+        """What to reckon with: the warm-up's run until there are others; None where nobody knows."""
 
     def add(self, ns: int) -> None:
         self._last.append(ns)
-        self.p95_ns = sorted(self._last)[len(self._last) * 95 // 100]
+        self.p95_ns = self.expected_ns = sorted(self._last)[len(self._last) * 95 // 100]
 
 
 class Queue:
@@ -81,11 +83,11 @@ class Queue:
         self._append(waiting)
 
     def needed_ns(self, priority: int, busy_ns: int, runners: int) -> int | None:
-        """How long a new request of this priority would take, nearly at worst; None before the first runs."""
-        if self.pace.p95_ns is None:
+        """How long a new request of this priority would take, nearly at worst; None where nobody knows yet."""
+        if self.pace.expected_ns is None:
             return None
         ahead = sum(len(each) for rank, each in self._classes.items() if rank <= priority)
-        return busy_ns + ahead * self.pace.p95_ns // runners + self.pace.p95_ns
+        return busy_ns + ahead * self.pace.expected_ns // runners + self.pace.expected_ns
 
     def take(self) -> Waiting | None:
         """The next request's turn."""

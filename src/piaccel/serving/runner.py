@@ -25,6 +25,8 @@ class Opening:
     options: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``piaccel.models.Overrides``."""
+    pictures: bool = True
+    """Whether to expect pictures, not only raw tensors: OpenCV is loaded before the first of them, and takes 16 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class Facts:
     load_s: float
     memory_bytes: int | None
     """What the version takes: its process's resident memory; None where it shares the service's."""
+    warm_ns: int | None = None
+    """How long a run took at the end of warming up."""
 
 
 @dataclass(frozen=True, slots=True)
