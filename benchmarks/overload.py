@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 
 from benchmarks import Row
-from benchmarks.serving import CLIENTS, LOAD_S, MODEL, Server, _ours
+from benchmarks.serving import MODEL, Server, _ours, rate
 
 FACTOR = 3.0
 DURATION_S = 10.0
@@ -35,8 +35,8 @@ def measure() -> list[Row]:
     if not MODEL.exists():
         return [Row(question, "not measured: the model is not here")]
     with _ours("process") as server:
+        peak = rate(server)
         server.headers["X-Request-Timeout-Ms"] = str(round(DEADLINE_S * 1e3))
-        peak = _peak(server)
         sent = _flood(server, FACTOR * peak)
     answered = sorted(each.took_s for each in sent if each.status == 200)
     refused = sorted(each.took_s for each in sent if each.status == 503)
@@ -67,33 +67,15 @@ def measure() -> list[Row]:
     ]
 
 
-def _peak(server: Server) -> float:
-    """Answers a second of clients that wait."""
-    until = time.monotonic() + LOAD_S
-    counts = [0] * CLIENTS
-
-    def client(number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port)
-        while time.monotonic() < until:
-            connection.request("POST", server.path, server.body, server.headers)
-            answer = connection.getresponse()
-            answer.read()
-            counts[number] += answer.status == 200
-        connection.close()
-
-    _together(client, CLIENTS)
-    return sum(counts) / LOAD_S
-
-
-def _flood(server: Server, rate: float) -> list[Sent]:
+def _flood(server: Server, wanted: float) -> list[Sent]:
     begun = time.monotonic()
-    total = round(rate * DURATION_S)
+    total = round(wanted * DURATION_S)
     sent: list[Sent] = []
 
     def sender(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         for index in range(number, total, SENDERS):
-            due = begun + index / rate
+            due = begun + index / wanted
             time.sleep(max(0.0, due - time.monotonic()))
             asked = time.monotonic()
             connection.request("POST", server.path, server.body, server.headers)

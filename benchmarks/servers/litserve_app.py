@@ -1,4 +1,4 @@
-"""The network in LitServe, on the same binary body: ``litserve_app.py MODEL PORT``."""
+"""The network in LitServe, on an upload of the raw tensor, its fastest way in: ``litserve_app.py MODEL PORT``."""
 
 import sys
 from typing import Any
@@ -18,10 +18,9 @@ class Net(litserve.LitAPI):  # type: ignore[misc]
         self._given = self._interpreter.get_input_details()[0]
         self._found = self._interpreter.get_output_details()[0]
 
-    async def decode_request(self, request: Request) -> Any:
-        body = await request.body()
-        header = int(request.headers["inference-header-content-length"])
-        return np.frombuffer(body, np.uint8, offset=header).reshape(self._given["shape"])
+    def decode_request(self, request: Request) -> Any:
+        upload = request["input"]  # type: ignore[index]  # what LitServe hands over is the form of the request
+        return np.frombuffer(upload.file.read(), np.uint8).reshape(self._given["shape"])
 
     def predict(self, picture: Any) -> Any:
         self._interpreter.set_tensor(self._given["index"], picture)
