@@ -1,8 +1,14 @@
-"""What it costs that a version runs in a process of its own: a tensor goes there, its answer comes back."""
+"""What it costs that a version runs in a process of its own: a tensor goes there, its answer comes back.
+
+Beside it, in the same turns, what two processes take to wake each other that say nothing but "go" and "done".
+"""
 
 from __future__ import annotations
 
+import socket
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -18,6 +24,15 @@ MODEL = SHARED / "models/imagenet/mobilenet_v2_1.0_224_quant.tflite"
 ROUNDS = 150
 BLOCK = 4
 BAR_MS = 0.3
+_ECHO = """
+import socket, sys, time
+link = socket.socket(fileno=int(sys.argv[1]))
+while asked := link.recv(20):
+    until = time.perf_counter_ns() + int(asked)
+    while time.perf_counter_ns() < until:
+        pass
+    link.send(b"done")
+"""
 
 
 def measure() -> list[Row]:
@@ -25,9 +40,12 @@ def measure() -> list[Row]:
     beside = "the whole call over the same in this process"
     if not MODEL.exists():
         return [Row(question, "not measured: the model is not here")]
-    handing, there, here = uvloop.run(_times())  # as the service does
+    handing, there, here, waking = uvloop.run(_times())  # as the service does
     median_ms = statistics.median(handing) / 1e6
-    text = f"{median_ms:.2f} ms (p95 {_p95_ms(handing):.2f} ms)"
+    text = (
+        f"{median_ms:.2f} ms (p95 {_p95_ms(handing):.2f} ms), "
+        f"{statistics.median(waking) / 1e6:.2f} ms (p95 {_p95_ms(waking):.2f} ms) of it to wake each other"
+    )
     extra_ms = (statistics.median(there) - statistics.median(here)) / 1e6
     return [
         Row(question, text, f"at most {BAR_MS} ms", median_ms <= BAR_MS),
@@ -35,8 +53,8 @@ def measure() -> list[Row]:
     ]
 
 
-async def _times() -> tuple[list[int], list[int], list[int]]:
-    """Nanoseconds of handing over, of the whole call there, and of the call in this process, in blocks by turns."""
+async def _times() -> tuple[list[int], list[int], list[int], list[int]]:
+    """Nanoseconds of handing over, of the whole call there, of the call in this process, of waking; by turns."""
     opening = Opening(path=MODEL, backend="litert", threads=1)
     host = Host(opening)
     runner = await ProcessRunner.open(opening, hang_s=30)
@@ -46,6 +64,10 @@ async def _times() -> tuple[list[int], list[int], list[int]]:
     handing: list[int] = []
     there: list[int] = []
     here: list[int] = []
+    waking: list[int] = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    echo = subprocess.Popen([sys.executable, "-c", _ECHO, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+    theirs.close()
     try:
         for _ in range(ROUNDS):
             await runner.infer([given])
@@ -60,10 +82,17 @@ async def _times() -> tuple[list[int], list[int], list[int]]:
                 outputs = host.infer({given.name: given.array()})
                 [bytes(Tensor.of(name, array).data) for name, array in outputs.items()]
                 here.append(clock() - begun)
+            for _ in range(BLOCK):
+                begun = clock()
+                ours.send(str(runner.worked_ns).encode())
+                ours.recv(4)
+                waking.append(clock() - begun - runner.worked_ns)
     finally:
+        ours.close()
+        echo.wait()
         host.close()
         await runner.close()
-    return handing, there, here
+    return handing, there, here, waking
 
 
 def _p95_ms(times: list[int]) -> float:

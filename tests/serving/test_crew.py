@@ -152,6 +152,25 @@ def test_a_request_that_would_be_late_is_refused_at_once_and_told_when_to_come_a
     on_stage(body)
 
 
+def test_who_would_be_answered_late_after_all_makes_room_for_those_behind() -> None:
+    async def body(stage: Stage) -> None:
+        await stage.ask()
+        first = asyncio.ensure_future(stage.ask("first", within_s=0.45, seconds=0.32))
+        await asyncio.sleep(0)
+        late = asyncio.ensure_future(stage.ask("late", within_s=0.4))
+        behind = asyncio.ensure_future(stage.ask("behind", within_s=0.8))
+        begun = clock()
+        with pytest.raises(ServiceError) as refusal:
+            await late
+        assert refusal.value.kind == "deadline_exceeded"
+        assert clock() - begun == pytest.approx(0.32 * S)
+        assert (await behind).queue_ns == pytest.approx(0.32 * S)
+        await first
+        assert stage.order == ["", "first", "behind"]
+
+    on_stage(body)
+
+
 def test_a_version_that_never_ran_lets_only_a_few_wait() -> None:
     async def body(stage: Stage) -> None:
         outcomes = await asyncio.gather(*(stage.ask() for _ in range(20)), return_exceptions=True)

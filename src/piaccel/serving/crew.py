@@ -183,7 +183,8 @@ class Crew:
             turn_ns, self._stalled_ns = self._stalled_ns or self._clock(), None
             waiting = self._queue.take()
             assert waiting is not None
-            if waiting.deadline_ns <= self._clock():
+            left_ns = waiting.deadline_ns - self._clock()
+            if left_ns <= 0 or left_ns < self._needed_ns(waiting):
                 self._cores.give(seat.runner.facts.threads)
                 _tell(waiting, _late())
                 continue
@@ -210,6 +211,13 @@ class Crew:
             seat.since_ns = None
             self._cores.give(runner.facts.threads)
             self._dispatch()
+
+    def _needed_ns(self, waiting: Waiting) -> int:
+        """What a run should take: whoever would get its answer late takes no time from those behind it.
+
+        Nothing for a request that had not to wait: only runs can tell that the version is fast again.
+        """
+        return 0 if waiting.timer is None else self._queue.pace.expected_ns or 0
 
     def _free(self) -> _Seat | None:
         for seat in self._seats:
@@ -319,4 +327,4 @@ def _tell(waiting: Waiting, error: Exception) -> None:
 
 
 def _late() -> ServiceError:
-    return ServiceError("deadline_exceeded", "the deadline passed before the model was free")
+    return ServiceError("deadline_exceeded", "the model became free too late to answer before the deadline")
