@@ -3,13 +3,18 @@
 import io
 import json
 import logging
+import os
+import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from piaccel.serving import outlet
 from piaccel.serving.log import BURST, WINDOW_S, Log
+from piaccel.serving.outlet import MOST
 from piaccel.serving.snapshot import Happening
 
 
@@ -151,3 +156,55 @@ def test_a_stderr_that_is_gone_costs_no_request() -> None:
     lines = Lines()
     lines.stream.close()
     lines.log.request(status=200, ms=1.0)
+
+
+def test_nobody_waits_for_a_reader_that_does_not_read_and_the_gap_is_told() -> None:
+    reading, writing = os.pipe()
+    stream = os.fdopen(writing, "w")
+    log = Log(stream, clock=iter(range(0, 10**9, 100)).__next__)
+
+    def work() -> None:
+        log.start()
+        for number in range(3 * MOST):
+            log.event("info", "message", reason=f"{number} {'x' * 500}")
+
+    writer = threading.Thread(target=work, daemon=True)
+    writer.start()
+    writer.join(60)
+    assert not writer.is_alive()
+    read: list[bytes] = []
+
+    def look() -> None:
+        with os.fdopen(reading, "rb") as lines:
+            read.extend(lines)  # grows line by line
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    while len(read) < MOST:
+        time.sleep(0.01)
+    log.event("info", "message", reason="afterwards")
+    log.stop()
+    stream.close()
+    reader.join(60)
+    lines = [json.loads(line)["reason"] for line in read]
+    assert lines[-1] == "afterwards"
+    missing = int(lines[-2].split()[0])
+    assert "are missing here" in lines[-2]
+    assert lines[:3] == [f"{number} {'x' * 500}" for number in range(3)]
+    assert missing + len(lines) - 2 == 3 * MOST
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet, "PATIENCE_S", 0.05)
+    reading, writing = os.pipe()
+    stream = os.fdopen(writing, "w")
+    log = Log(stream)
+    log.start()
+    log.event("info", "message", reason="x" * 1000)
+    for number in range(2 * MOST):
+        log.event("info", f"kind {number}", reason="x" * 1000)
+    log.stop()
+    os.close(reading)  # the thread's writes fail now
+    while not log._outlet._lines.empty():
+        time.sleep(0.01)
+    stream.close()

@@ -18,6 +18,7 @@ import msgspec
 
 from piaccel.chatter import printable
 from piaccel.pipeline.masking import masked
+from piaccel.serving.outlet import Outlet
 from piaccel.serving.snapshot import Happening
 
 BURST = 10
@@ -37,8 +38,9 @@ class Log:
     def __init__(
         self, stream: TextIO | None = None, *, as_json: bool = True, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stream = sys.stderr if stream is None else stream
-        self._as_json = as_json and not self._stream.isatty()
+        stream = sys.stderr if stream is None else stream
+        self._outlet = Outlet(stream, self._missing)
+        self._as_json = as_json and not stream.isatty()
         self._clock = clock
         self._began = clock()
         self._counts: dict[tuple[Any, ...], int] = {}
@@ -47,7 +49,8 @@ class Log:
         self._propagate = True
 
     def start(self) -> None:
-        """Let what piaccel's modules log come here."""
+        """Let what piaccel's modules log come here, and write in a thread from now on."""
+        self._outlet.start()
         logger = logging.getLogger("piaccel")
         self._propagate, logger.propagate = logger.propagate, False
         logger.addHandler(self._handler)
@@ -61,6 +64,7 @@ class Log:
             logger.removeHandler(self._handler)
             logger.propagate = self._propagate
         self._turn()
+        self._outlet.stop()
 
     def request(
         self,
@@ -120,12 +124,10 @@ class Log:
             "event": _clean(event),
         }
         fields |= {name: _clean(value) for name, value in given.items() if value not in ("", None)}
-        line = msgspec.json.encode(fields).decode() if self._as_json else _readable(fields)
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # stderr is closed or its disk full: no reason for a request to fail
-            return
+        self._outlet.put(msgspec.json.encode(fields).decode() if self._as_json else _readable(fields))
+
+    def _missing(self, count: int) -> None:
+        self._write("warning", "message", reason=f"{count} lines are missing here: nobody read the log")
 
 
 class _Handler(logging.Handler):
