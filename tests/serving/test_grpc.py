@@ -383,6 +383,44 @@ def test_tritonclient_cannot_tell_us_from_triton_over_grpc(repository: Path) -> 
     assert said["aio"] == {"ready": True, "shapes": [[1, 12]] * 8, "stream": ["None"] * 3}
 
 
+def test_each_answer_is_told_to_who_listens_and_the_caller_s_trace_is_taken_over(
+    settings: Callable[..., Settings],
+) -> None:
+    told: list[tuple[str, str, int, str]] = []
+    traces: list[Any] = []
+
+    async def body() -> None:
+        async with running(settings(grpc_port=0)) as service:
+            infer = service.infer
+
+            async def look(request: Any) -> Any:
+                traces.append(request.trace)
+                return await infer(request)
+
+            service.infer = look  # type: ignore[method-assign]
+
+            def listen(*, model: str, version: str, status: int, request_id: str, **_: Any) -> None:
+                told.append((model, version, status, request_id))
+
+            server = await grpc_server.start(service, service.settings, Access(), listen)
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                request = infer_request()
+                request.inputs[0].name = service.metadata("parts")["inputs"][0]["name"]
+                good = request.SerializeToString()
+                request.model_version = "7"
+                bad = request.SerializeToString()
+                one = channel.unary_unary(f"/{grpc_messages.SERVICE}/ModelInfer")
+                await one(good, timeout=20, metadata=(("traceparent", "00-1-2-01"), ("other", "x")))
+                assert (await refused(one(bad, timeout=20)))[0] == "NOT_FOUND"
+                many = channel.stream_stream(f"/{grpc_messages.SERVICE}/ModelStreamInfer")
+                assert len([each async for each in many(iter([good, bad]), timeout=20)]) == 2
+            await server.stop(0)
+
+    asyncio.run(body())
+    assert told == [("parts", "1", 200, "7"), ("parts", "7", 404, "7")] * 2
+    assert traces == [{"traceparent": "00-1-2-01"}, {}, {}, {}]
+
+
 @pytest.mark.parametrize("method", ["ModelInfer", "ModelStreamInfer"])
 def test_what_goes_wrong_inside_is_not_told(settings: Callable[..., Settings], method: str) -> None:
     async def body() -> None:

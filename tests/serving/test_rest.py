@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from piaccel.errors import ServiceError
+from piaccel.serving import access
 from piaccel.serving.messages import Request, Response
-from piaccel.serving.rest_routes import Route, read
+from piaccel.serving.rest_routes import read
 from piaccel.serving.settings import Settings
 from tests.conftest import DEMO
 from tests.serving.rest_server import GREY, Site, parts, site
@@ -360,11 +361,32 @@ def test_metrics_and_a_page_may_stand_beside(settings: Callable[..., Settings]) 
         assert served.json("GET", "/else") == (404, {"error": "Not Found"})
 
 
-def test_each_answer_is_told_to_who_listens(served: Site) -> None:
-    told: list[tuple[Route, int, str]] = []
-    served.app.on_answer = lambda route, status, name, ns: told.append((route, status, name))
+def test_each_answer_is_told_to_who_listens_with_the_version_that_answered(served: Site) -> None:
+    told: list[tuple[str, str, int, str]] = []
+
+    def listen(*, model: str, version: str, status: int, request_id: str, **_: Any) -> None:
+        told.append((model, version, status, request_id))
+
+    served.app.on_answer = listen
     served.ask("GET", "/v2/models/nuts", headers={"X-Request-Id": "r"})
-    assert (Route("metadata", "GET", "nuts"), 404, "r") in told
+    served.ask("POST", "/v2/models/parts/infer", infer_body(served), {"X-Request-Id": "s"})
+    served.ask("POST", "/v2/models/parts/versions/7/infer", infer_body(served), {"X-Request-Id": "t"})
+    assert told == [("nuts", "", 404, "r"), ("parts", "1", 200, "s"), ("parts", "7", 404, "t")]
+
+
+def test_who_listens_is_told_the_key_s_name(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    token = access.add_key(keys, "line-4", ["infer"])
+    told: list[tuple[int, str]] = []
+
+    def listen(*, status: int, key: str, **_: Any) -> None:
+        told.append((status, key))
+
+    with site(settings(), access.Access(keys)) as served:
+        served.app.on_answer = listen
+        served.ask("GET", "/v2/models/parts", headers={"X-API-Key": token})
+        served.ask("GET", "/v2/models/parts", headers={"X-API-Key": "other"})
+    assert told[-2:] == [(200, "line-4"), (401, "")]
 
 
 def test_many_requests_share_one_connection_and_are_answered_in_order(served: Site) -> None:

@@ -56,7 +56,8 @@ def test_swaps_under_load_fail_no_request(repository: Path, isolation: str) -> N
         slope = float(np.polyfit(np.arange(len(half)), half, 1)[0])
         idle, swapping = clients.p99_ms(0, begun), clients.p99_ms(begun, ended)
         print(
-            f"\n{isolation}: {SWAPS} swaps at {SWAPS / (ended - begun):.2f} Hz, {sum(clients.answers.values())} requests, p99 {idle:.1f} ms before and "
+            f"\n{isolation}: {SWAPS} swaps at {SWAPS / (ended - begun):.2f} Hz, "
+            f"{sum(clients.answers.values())} requests, p99 {idle:.1f} ms before and "
             f"{swapping:.1f} ms during, memory {resident[0]:.0f} to {resident[-1]:.0f} MB, {slope:+.3f} MB a swap"
         )
         if FULL:

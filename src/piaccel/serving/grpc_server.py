@@ -20,6 +20,7 @@ from piaccel.errors import ServiceError, UnavailableError
 from piaccel.serving import grpc_tensors, repository, rest_control
 from piaccel.serving.access import Access, Scope
 from piaccel.serving.grpc_messages import HEALTH, SERVICE, message, methods
+from piaccel.serving.rest import STATUS as HTTP_STATUS
 from piaccel.serving.service import EXTENSIONS, Service
 from piaccel.serving.settings import Settings
 from piaccel.version import __version__
@@ -51,6 +52,7 @@ SCOPES: dict[str, tuple[Scope, ...]] = {
 """As over REST: one of these is needed; what is not listed needs admin."""
 _FRAMING_BYTES = 65536
 _WATCH_S = 0.5
+_TRACE = ("traceparent", "tracestate")
 _log = logging.getLogger("piaccel")
 
 
@@ -66,8 +68,13 @@ class Server:
         await self._server.stop(grace_s)
 
 
-async def start(service: Service, settings: Settings, access: Access) -> Server:
-    """Listen at ``settings.server.host`` and ``grpc_port`` (0: any free one). Raises UnavailableError."""
+async def start(
+    service: Service, settings: Settings, access: Access, on_answer: Callable[..., None] | None = None
+) -> Server:
+    """Listen at ``settings.server.host`` and ``grpc_port`` (0: any free one). Raises UnavailableError.
+
+    ``on_answer`` is called after each answer as ``log.Log.request`` is, with the status that REST would give.
+    """
     told = settings.server
     longest = told.max_body_bytes + _FRAMING_BYTES
     server = grpc.aio.server(
@@ -79,7 +86,7 @@ async def start(service: Service, settings: Settings, access: Access) -> Server:
             ("grpc.max_concurrent_streams", told.connections),
         ]
     )
-    calls = Calls(service, access)
+    calls = Calls(service, access, on_answer)
     for name in (SERVICE, HEALTH):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, calls.handlers(name)),))
     host = f"[{told.host}]" if ":" in told.host else told.host
@@ -102,7 +109,8 @@ async def start(service: Service, settings: Settings, access: Access) -> Server:
 class Calls:
     """One method for each call of the protocol, by its name."""
 
-    def __init__(self, service: Service, access: Access) -> None:
+    def __init__(self, service: Service, access: Access, on_answer: Callable[..., None] | None = None) -> None:
+        self._on_answer = on_answer
         self._service = service
         self._access = access
         self._folders = [each.decode() for each in rest_control.folders(service.settings)]
@@ -122,16 +130,25 @@ class Calls:
 
     def _guarded(self, name: str, work: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
         async def guarded(request: Any, context: Any) -> Any:
+            begun, status, answer, key = time.monotonic_ns(), 500, None, ""
             try:
-                self._admit(name, context)
-                return await work(request, context)
+                key = self._admit(name, context)
+                answer = await work(request, context)
+                status = 200
+                return answer
             except ServiceError as error:
+                status = HTTP_STATUS.get(error.kind, 400)
                 await self._refuse(context, error)
+            except asyncio.CancelledError:  # the client went away: there is no answer to tell of
+                status = 0
+                raise
             except grpc.aio.AbortError:
                 raise
             except Exception:  # noqa: BLE001 - whatever it is, the client learns only that it happened
                 _log.exception("a request failed: %s", name)
                 await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            finally:
+                self._tell(request, answer, status, begun, key)
 
         return guarded
 
@@ -151,12 +168,27 @@ class Calls:
 
         return guarded
 
-    def _admit(self, name: str, context: Any) -> None:
+    def _admit(self, name: str, context: Any) -> str:
         wanted = () if name in ("Check", "Watch") else SCOPES.get(name, ("admin",))
         if self._access.asked and wanted:
             given = dict(context.invocation_metadata() or ())
             scheme, _, token = str(given.get("authorization", "")).partition(" ")
-            self._access.check(token.strip() if scheme.lower() == "bearer" else given.get("x-api-key"), wanted)
+            return self._access.check(token.strip() if scheme.lower() == "bearer" else given.get("x-api-key"), wanted)
+        return ""
+
+    def _tell(self, request: Any, answer: Any, status: int, begun: int, key: str) -> None:
+        """Say what became of a request; an answer's "model_version" is who gave it."""
+        if self._on_answer is None or not status:
+            return
+        asked = getattr(request, "model_version", "") or getattr(request, "version", "")
+        self._on_answer(
+            status=status,
+            ms=(time.monotonic_ns() - begun) / 1e6,
+            model=getattr(request, "model_name", "") or getattr(request, "name", ""),
+            version=getattr(answer, "model_version", "") or asked,
+            request_id=getattr(request, "id", ""),
+            key=key,
+        )
 
     async def _refuse(self, context: Any, error: ServiceError) -> None:
         trailing: tuple[tuple[str, str], ...] = ()
@@ -227,10 +259,10 @@ class Calls:
         repository.check_name(request.model_name)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
-        return await self._infer(request, context.time_remaining())
+        return await self._infer(request, context)
 
-    async def _infer(self, given: Any, remaining_s: float | None) -> Any:
-        begun = time.monotonic_ns()
+    async def _infer(self, given: Any, context: Any) -> Any:
+        begun, remaining_s = time.monotonic_ns(), context.time_remaining()
         _check(given.model_name, given.model_version)
         request, timeout_us = grpc_tensors.decode(given)
         limits = [timeout_us / 1e6] if timeout_us else []
@@ -239,21 +271,25 @@ class Calls:
         if limits:
             # a client without a deadline has one in 292 years
             request.deadline_ns = begun + round(min(*limits, 1e9) * 1e9)
+        request.trace = {name: text for name, text in context.invocation_metadata() or () if name in _TRACE}
         response = await self._service.infer(request)
         return grpc_tensors.encode(response, raw=bool(given.raw_input_contents) or not given.inputs)
 
     async def ModelStreamInfer(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         """One answer to each request, in their order; an error belongs to its request and ends nothing."""
         async for given in requests:
+            begun, key = time.monotonic_ns(), ""
             try:
-                self._admit("ModelStreamInfer", context)
-                answer = await self._infer(given, context.time_remaining())
+                key = self._admit("ModelStreamInfer", context)
+                answer = await self._infer(given, context)
             except ServiceError as error:
+                self._tell(given, None, HTTP_STATUS.get(error.kind, 400), begun, key)
                 failed = message("ModelInferResponse")(
                     model_name=given.model_name, model_version=given.model_version, id=given.id
                 )
                 yield message("ModelStreamInferResponse")(error_message=self._told(error), infer_response=failed)
             else:
+                self._tell(given, answer, 200, begun, key)
                 yield message("ModelStreamInferResponse")(infer_response=answer)
 
     async def Check(self, request: Any, context: Any) -> Any:

@@ -60,12 +60,13 @@ class Dashboard(Protocol):
 
 
 class Answer:
-    """A response before it is sent."""
+    """A response before it is sent; ``version`` is the one that answered."""
 
-    __slots__ = ("headers", "parts", "status")
+    __slots__ = ("headers", "parts", "status", "version")
 
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], parts: list[Bytes]) -> None:
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], parts: list[Bytes], version: str = "") -> None:
         self.status = status
+        self.version = version
         self.headers = headers
         self.parts = parts
 
@@ -85,8 +86,8 @@ class App:
         self.access = access
         self.dashboard = dashboard
         self.metrics = metrics
-        self.on_answer: Callable[[Route, int, str, int], None] | None = None
-        """Called after each answer with its route, status, X-Request-Id ("" without one) and duration in ns."""
+        self.on_answer: Callable[..., None] | None = None
+        """Called after each answer as ``log.Log.request`` is; the version is who answered, else who was asked."""
         server = service.settings.server
         self._limit = server.max_body_bytes
         self._hosts = Hosts((server.host, *server.names))
@@ -99,8 +100,9 @@ class App:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         route = rest_routes.read(scope.get("raw_path") or scope["path"].encode())
         name = _identity(headers.get(b"x-request-id"))
+        key = ""
         try:
-            self._admit(route, scope, headers)
+            key = self._admit(route, scope, headers)
             if route.kind == "other":
                 answer = await self._other(scope, headers, receive, send)
             else:
@@ -121,22 +123,30 @@ class App:
                 answer.headers.append((b"x-request-id", name.encode()))
             await _send(answer, headers.get(b"accept-encoding"), send)
             if self.on_answer is not None:
-                self.on_answer(route, answer.status, name, time.monotonic_ns() - begun)
+                self.on_answer(
+                    status=answer.status,
+                    ms=(time.monotonic_ns() - begun) / 1e6,
+                    model=route.model,
+                    version=answer.version or route.version,
+                    request_id=name,
+                    key=key,
+                )
 
-    def _admit(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Raises ServiceError for whoever may not ask this."""
+    def _admit(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+        """The name of the key that was given. Raises ServiceError for whoever may not ask this."""
         if not self.access.asked and not self._hosts.know(headers.get(b"host", b"localhost")):
             raise ServiceError("permission_denied", "this host name is not served here")
         if scope["method"] != "GET" and is_foreign(headers):
             raise ServiceError("permission_denied", "a page of another origin may not ask this")
         if route.kind in ("other", "missing", "bad_name", "unsupported"):
-            return
+            return ""
         if self.access.asked:
             wanted = rest_routes.SCOPES.get(route.kind, ("admin",))
             if route.kind == "ready" and scope["query_string"]:
                 wanted = ("read",)
             if wanted:
-                self.access.check(_token(headers), wanted)
+                return self.access.check(_token(headers), wanted)
+        return ""
 
     async def _other(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> Answer | None:
         if self.metrics is not None and scope["path"] == "/metrics" and scope["method"] == "GET":
@@ -190,8 +200,9 @@ class App:
         scope["cancellable"] = False
         json_length, parts = rest_tensors.encode(response, form)
         if json_length is None:
-            return Answer(200, [_JSON], parts)
-        return Answer(200, [_OCTETS, (b"inference-header-content-length", b"%d" % json_length)], parts)
+            return Answer(200, [_JSON], parts, response.version)
+        length_header = (b"inference-header-content-length", b"%d" % json_length)
+        return Answer(200, [_OCTETS, length_header], parts, response.version)
 
     async def _predict(
         self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, begun: int, name: str
@@ -221,13 +232,13 @@ class App:
             document["id"] = response.id
         document |= {"result": response.result, "parameters": response.parameters, "times_ms": response.times_ms}
         if response.picture is None:
-            return Answer(200, [_JSON], [_encode(document)])
+            return Answer(200, [_JSON], [_encode(document)], response.version)
         if b"application/json" in headers.get(b"accept", b""):
             document["picture"] = b64encode(response.picture).decode()
-            return Answer(200, [_JSON], [_encode(document)])
+            return Answer(200, [_JSON], [_encode(document)], response.version)
         said = json.dumps(document, separators=(",", ":")).encode()
         told = [(b"x-piaccel-result", said)] if len(said) <= _LARGEST_RESULT_HEADER else []
-        return Answer(200, [_JPEG, *told], [response.picture])
+        return Answer(200, [_JPEG, *told], [response.picture], response.version)
 
     def _look(self, route: Route, scope: Scope) -> Answer:
         """Everything that only reads."""

@@ -70,16 +70,14 @@ async def serve(
             log = running.enter_context(_logged(service))
             running.enter_context(_traced(service))
             app = rest.App(service, keys, dashboard=_dashboard(service))
-            app.on_answer = lambda route, status, name, ns: log.request(
-                status=status, ms=ns / 1e6, model=route.model, version=route.version, request_id=name
-            )
+            app.on_answer = log.request
             await running.enter_async_context(_uvicorn(app, http, rest.server_config(settings)))
             if metrics is not None:
                 await running.enter_async_context(_uvicorn(_metrics(service), metrics, _plain()))
             await running.enter_async_context(_running(service))
             grpc = None
             if settings.server.grpc_port is not None:
-                grpc = await running.enter_async_context(_grpc(service, settings, keys))
+                grpc = await running.enter_async_context(_grpc(service, settings, keys, log))
             await running.enter_async_context(upkeep.looked_after(service))
             addresses = Addresses(
                 http.getsockname()[:2],
@@ -140,14 +138,14 @@ async def _running(service: Service) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _grpc(service: Service, settings: Settings, keys: Any) -> Any:
+async def _grpc(service: Service, settings: Settings, keys: Any, log: Log) -> Any:
     try:
         from piaccel.serving import grpc_server
     except ImportError as error:
         raise OptionError(
             "grpcio is not installed", hint="pip install 'piaccel[grpc]', or turn it off with --no-grpc"
         ) from error
-    server = await grpc_server.start(service, settings, keys)
+    server = await grpc_server.start(service, settings, keys, log.request)
     try:
         yield server.port
     finally:
