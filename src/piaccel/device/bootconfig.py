@@ -22,7 +22,7 @@ def settings(text: str | None, board: Board) -> Iterator[tuple[str, str]]:
 
 def lines(text: str | None) -> list[str]:
     """The lines without comments and white space; empty ones are left out."""
-    stripped = [line.partition("#")[0].strip() for line in (text or "").splitlines()]
+    stripped = [line.partition("#")[0].strip() for line in (text or "").split("\n")]
     return [line for line in stripped if line]
 
 
@@ -42,4 +42,9 @@ def _applies(board: Board, filter_name: str) -> bool:
         "pi3+": "Plus" in model,
         "pi0": zero,
         "pi02": "Zero 2" in model,
+        "pi400": model.startswith("Raspberry Pi 400"),
+        "pi500": model.startswith("Raspberry Pi 500"),
+        "cm4": "Compute Module 4 " in model,
+        "cm4s": "Compute Module 4S" in model,
+        "cm5": "Compute Module 5" in model,
     }.get(filter_name, False)

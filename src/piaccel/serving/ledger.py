@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from piaccel import durable
 from piaccel.errors import WriteError
-from piaccel.serving import durable
 from piaccel.serving.repository import check_name
 
 _log = logging.getLogger("piaccel")

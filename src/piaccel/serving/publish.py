@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
 
-from piaccel import files, packing
+from piaccel import durable, files, packing
 from piaccel.bundles import Bundle
 from piaccel.errors import ModelError, NotFoundError, OptionError, ServiceError, WriteError
 from piaccel.packing import Check
-from piaccel.serving import durable, golden, release
+from piaccel.serving import golden, release
 from piaccel.serving.contents import RELEASE, Contents, visible
 from piaccel.serving.repository import check_name, order
 

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from piaccel import durable
 from piaccel.errors import ChecksumError, ModelError, NotFoundError, OptionError, UnavailableError, WriteError
-from piaccel.serving import durable
 from piaccel.serving.contents import RELEASE, Contents, visible
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
+from piaccel import durable
 from piaccel.errors import ChecksumError, ModelError, NotFoundError, PiaccelError, ServiceError, WriteError
-from piaccel.serving import durable
 from piaccel.serving.contents import Contents, disagreeing, missing, stated, sums_of, visible
 from piaccel.serving.contents import digest_of as digest_of
 from piaccel.serving.repository import Found

@@ -5,10 +5,10 @@ Captures are from kernel 6.12 on Raspberry Pi OS Bookworm and Trixie; serial num
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["zero2w", "pi3b+", "pi4", "pi5"]
+Kind = Literal["zero2w", "pi3b+", "pi4", "pi5", "pi400", "cm5"]
 OperatingSystem = Literal["bookworm", "trixie"]
 State = Literal["cool", "throttled", "undervolted"]
 
@@ -153,6 +153,20 @@ PROFILES: dict[Kind, Profile] = {
         legacy_throttled=False,
     ),
 }
+PROFILES["pi400"] = replace(
+    PROFILES["pi4"],
+    model="Raspberry Pi 400 Rev 1.0",
+    compatible=("raspberrypi,400", "brcm,bcm2711"),
+    revision="c03130",
+)
+PROFILES["cm5"] = replace(
+    PROFILES["pi5"],
+    model="Raspberry Pi Compute Module 5 Rev 1.0",
+    compatible=("raspberrypi,5-compute-module", "brcm,bcm2712"),
+    revision="c04180",
+    memory_kb=4047328,
+)
+"""Those two differ from a Raspberry Pi 4 and 5 in nothing else that software sees here."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,8 @@ class Release:
     glibc: str
     packages: dict[str, str]  # Debian's Python packages that matter to cameras
     swaps: str
+    files: dict[str, str]  # how swap, logs and the watchdog are set up
+    services: tuple[str, ...]  # those enabled, by what wants them
 
 
 RELEASES: dict[OperatingSystem, Release] = {
@@ -185,6 +201,17 @@ RELEASES: dict[OperatingSystem, Release] = {
         glibc="2.36-9+rpt2+deb12u13",
         packages={"numpy": "1.24.2", "simplejpeg": "1.8.1", "picamera2": "0.3.31"},
         swaps="/var/swap                               file\t\t524272\t\t0\t\t-2\n",
+        files={
+            "etc/dphys-swapfile": "# /etc/dphys-swapfile - user settings for dphys-swapfile package\n\n"
+            "# where we want the swapfile to be, this is the default\n#CONF_SWAPFILE=/var/swap\n\n"
+            "# set size to absolute value, leaving empty (default) then uses computed value\nCONF_SWAPSIZE=512\n",
+        },
+        services=(
+            "bluetooth.target.wants/bluetooth.service",
+            "multi-user.target.wants/avahi-daemon.service",
+            "multi-user.target.wants/ModemManager.service",
+            "multi-user.target.wants/hciuart.service",
+        ),
     ),
     "trixie": Release(
         name="Debian GNU/Linux 13 (trixie)",
@@ -198,5 +225,12 @@ RELEASES: dict[OperatingSystem, Release] = {
         glibc="2.41-12+rpt1",
         packages={"numpy": "2.2.4", "simplejpeg": "1.8.2", "picamera2": "0.3.36"},
         swaps="/dev/zram0                              partition\t2097136\t\t0\t\t100\n",
+        files={
+            "etc/rpi/swap.conf": "[Main]\n#Mechanism=auto\n\n[File]\n#Path=/var/swap\n#RamMultiplier=1\n",
+            "usr/lib/systemd/system.conf.d/40-rpi-enable-watchdog.conf": "[Manager]\nRuntimeWatchdogSec=1m\n"
+            "RebootWatchdogSec=2m\n",
+            "usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf": "[Journal]\nStorage=volatile\n",
+        },
+        services=("bluetooth.target.wants/bluetooth.service", "multi-user.target.wants/avahi-daemon.service"),
     ),
 }

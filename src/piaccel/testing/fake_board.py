@@ -18,12 +18,14 @@ from piaccel.testing.fake_accelerators import Plugged, plug
 from piaccel.testing.fake_system import USER_GROUPS, kernel_files, system_files
 from piaccel.testing.fake_vcgencmd import ANSWERS, PROGRAM
 
+POLICY = "sys/devices/system/cpu/cpufreq/policy0"
+
 
 class FakeBoard:
     """A board's files in ``folder``, which must be empty or missing. Hand ``board.root`` to whatever takes a root.
 
-    ``kind`` is one of zero2w, pi3b+, pi4, pi5; ``os`` bookworm or trixie; ``state`` cool, throttled or undervolted;
-    ``accelerators`` are plugged in and set up as their makers say.
+    ``kind`` is one of zero2w, pi3b+, pi4, pi5, pi400, cm5; ``os`` bookworm or trixie; ``state`` cool, throttled or
+    undervolted; ``accelerators`` are plugged in and set up as their makers say.
     Raises OptionError for another word, InputError for a folder that holds something.
     """
 
@@ -74,6 +76,12 @@ class FakeBoard:
     def plug(self, name: Plugged, **setup: str | bool | None) -> None:
         """Plug an accelerator in, set up as ``fake_accelerators.HEALTHY`` says but for the parts in ``setup``."""
         plug(self, name, **setup)
+
+    def enable(self, service: str) -> None:
+        """Enable a service of systemd, named as its link is: ``multi-user.target.wants/cups.service``."""
+        link = self.root / "etc/systemd/system" / service
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"/usr/lib/systemd/system/{link.name}")
 
     def boot(self, flavour: str) -> None:
         """Let the kernel of this flavour run: ``rpi-2712`` has pages of 16 KiB, ``rpi-v8`` of 4 KiB."""
@@ -147,8 +155,7 @@ class FakeBoard:
         if memory_available_bytes is not None:
             self._write_meminfo(memory_available_bytes // 1024)
         if governor is not None:
-            for cpu in range(4):
-                self.write(f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor", f"{governor}\n")
+            self.write(f"{POLICY}/scaling_governor", f"{governor}\n")
 
     def answer(self, command: str, text: str) -> None:
         """Let the fake ``vcgencmd`` answer ``text`` to ``command``."""
@@ -186,6 +193,8 @@ class FakeBoard:
         for package, version in self._release.packages.items():
             self.install(package, version, apt=True)
         self.boot(self._profile.kernel)
+        for service in self._release.services:
+            self.enable(service)
 
     def _write_processor(self) -> None:
         profile = self._profile
@@ -198,13 +207,15 @@ class FakeBoard:
         tail = f"Revision\t: {profile.revision}\nSerial\t\t: 00000000deadbeef\nModel\t\t: {profile.model}\n"
         self.write("proc/cpuinfo", "".join(blocks) + tail)
         self.write("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n")
-        for cpu in range(4):
-            folder = f"sys/devices/system/cpu/cpu{cpu}/cpufreq"
-            self.write(f"{folder}/cpuinfo_max_freq", f"{profile.max_khz}\n")
-            self.write(f"{folder}/cpuinfo_min_freq", f"{profile.min_khz}\n")
-            self.write(f"{folder}/scaling_cur_freq", f"{profile.max_khz}\n")
-            governors = "conservative ondemand userspace powersave performance schedutil"
-            self.write(f"{folder}/scaling_available_governors", f"{governors} \n")
+        governors = "conservative ondemand userspace powersave performance schedutil"
+        self.write(f"{POLICY}/cpuinfo_max_freq", f"{profile.max_khz}\n")
+        self.write(f"{POLICY}/cpuinfo_min_freq", f"{profile.min_khz}\n")
+        self.write(f"{POLICY}/scaling_cur_freq", f"{profile.max_khz}\n")
+        self.write(f"{POLICY}/scaling_available_governors", f"{governors} \n")
+        for cpu in range(4):  # one policy for all cores, as on every board
+            folder = self.root / f"sys/devices/system/cpu/cpu{cpu}"
+            folder.mkdir()
+            (folder / "cpufreq").symlink_to("../cpufreq/policy0")
         self.set(governor="ondemand")
 
     def _shuffled(self, kind: Kind) -> dict[str, int]:

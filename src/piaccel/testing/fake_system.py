@@ -34,6 +34,10 @@ def system_files(profile: Profile, release: Release) -> dict[str, str]:
         f"VERSION_CODENAME={release.name.split('(')[1].rstrip(')')}\nID=debian\n",
         "etc/rpi-issue": f"Raspberry Pi reference {release.kernel_date}\nGenerated using pi-gen\n",
         "etc/passwd": "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000:,,,:/home/pi:/bin/bash\n",
+        "proc/sys/kernel/random/boot_id": "6a2b9f0e-51c4-4f5e-9d6a-0d0d31b5a001\n",
+        "proc/sys/vm/swappiness": "60\n",
+        "boot/firmware/cmdline.txt": "console=serial0,115200 console=tty1 root=PARTUUID=585bdb7b-02 rootfstype=ext4 "
+        "fsck.repair=yes rootwait\n",
         "boot/firmware/config.txt": "dtparam=audio=on\ncamera_auto_detect=1\ndisplay_auto_detect=1\nauto_initramfs=1\n"
         "dtoverlay=vc4-kms-v3d\nmax_framebuffers=2\ndisable_fw_kms_setup=1\narm_64bit=1\ndisable_overscan=1\n"
         "arm_boost=1\n\n[cm4]\notg_mode=1\n\n[cm5]\ndtoverlay=dwc2,dr_mode=host\n\n[all]\n",
@@ -42,4 +46,5 @@ def system_files(profile: Profile, release: Release) -> dict[str, str]:
         "dev/vcio": "",
         "lib/ld-linux-aarch64.so.1": "",
         f"usr/bin/python{release.python}": "",
+        **release.files,
     }

@@ -97,6 +97,8 @@ class ThermalBoard(FakeBoard):
     ) -> None:
         if cooling not in get_args(Cooling):
             raise OptionError(f"{cooling!r} is none of {', '.join(get_args(Cooling))}")
+        if kind not in HEAT:
+            raise OptionError(f"how a {kind} warms up is not known", hint=f"one of: {', '.join(HEAT)}")
         if cooling == "active" and kind != "pi5":
             raise OptionError("only a Pi 5 has the active cooler", hint='take cooling="heatsink"')
         super().__init__(folder, kind)

@@ -1,0 +1,124 @@
+"""Edits of ``config.txt`` and ``cmdline.txt`` that leave every other byte as it is.
+
+A later line of config.txt wins over an earlier one, and a filter such as [pi4] lasts until the next one (RP docs,
+config_txt.adoc): so a setting goes to the end, below [all]. cmdline.txt is one line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+from piaccel.device import bootconfig
+from piaccel.device.board import Board
+from piaccel.device.findings import Subject
+from piaccel.device.tuning.lever import Edit
+
+_WORD = r"[^ \t\r\n\v\f]"
+
+
+def setting(subject: Subject, line: str) -> Edit:
+    """Have config.txt set ``key=value`` for this board."""
+    return Edit(
+        _path(subject, "config.txt"), partial(_unless_missing, partial(add_line, line=line, board=subject.board))
+    )
+
+
+def without(subject: Subject, wrong: Callable[[str, str], bool]) -> Edit:
+    """Comment out the settings of config.txt that hold for this board and are ``wrong(key, value)``."""
+    edit = partial(comment_out, wrong=wrong, board=subject.board)
+    return Edit(_path(subject, "config.txt"), partial(_unless_missing, edit))
+
+
+def words(subject: Subject, *given: str) -> Edit:
+    """Have these words in the kernel's command line."""
+    return Edit(_path(subject, "cmdline.txt"), partial(_unless_missing, partial(add_words, given=given)))
+
+
+def missing(subject: Subject, name: str) -> str:
+    """Why a boot file cannot be edited; '' when it can."""
+    if subject.tree.exists(_path(subject, name)):
+        return ""
+    return f"there is no {subject.boot}/{name}: the boot partition is not mounted"
+
+
+def add_line(data: bytes, line: str, board: Board) -> bytes:
+    """Return config.txt with ``key=value`` in force for this board; the same bytes where it is already."""
+    text = _decode(data)
+    if in_force(text, line, board):
+        return data
+    newline = _newline(text)
+    if text and not text.endswith("\n"):
+        text += newline
+    filters = [each for each in bootconfig.lines(text) if each.startswith("[")]
+    if filters and filters[-1].strip("[]").lower() != "all":
+        text += f"[all]{newline}"
+    return _encode(f"{text}{line}{newline}")
+
+
+def in_force(text: str, line: str, board: Board) -> bool:
+    """Whether config.txt sets ``key=value`` for this board, and nothing after it overrides that."""
+    key, _, value = line.partition("=")
+    values = [found for each, found in bootconfig.settings(text, board) if each == key]
+    if key == "dtoverlay":
+        return value in values
+    if key == "dtparam":
+        name, _, wanted = value.partition("=")
+        parts = [part.partition("=") for found in values for part in found.split(",")]
+        return [found for each, _, found in parts if each == name][-1:] == [wanted]
+    return values[-1:] == [value]
+
+
+def comment_out(data: bytes, wrong: Callable[[str, str], bool], board: Board) -> bytes:
+    """Return config.txt with a ``#`` before each line that sets what is wrong for this board."""
+    kept, governing = [], ""
+    for line in _decode(data).split("\n"):
+        found = bootconfig.settings(f"{governing}\n{line}", board)
+        kept.append(f"#{line}" if any(wrong(key, value) for key, value in found) else line)
+        if any(each.startswith("[") for each in bootconfig.lines(line)):
+            governing = line
+    return _encode("\n".join(kept))
+
+
+def add_words(data: bytes, given: tuple[str, ...]) -> bytes:
+    """Return cmdline.txt with these words in its line; ``key=value`` takes the place of another value of the key.
+
+    ``cgroup_enable`` may stand there several times, each with a name of its own.
+    """
+    text = _decode(data)
+    for word in given:
+        first, end, rest = text.partition("\n")
+        there = re.findall(rf"{_WORD}+", first)
+        if word in there:
+            continue
+        key = word.partition("=")[0]
+        if key != "cgroup_enable" and any(each.partition("=")[0] == key for each in there):
+            first = re.sub(
+                rf"(?<!{_WORD[:-1]}]){re.escape(key)}(=|(?!{_WORD})){_WORD}*", lambda _, new=word: new, first
+            )
+        else:
+            line = first.rstrip(" \t\r\v\f")
+            first = f"{line}{' ' if line else ''}{word}{first[len(line) :]}"
+        text = f"{first}{end}{rest}"
+    return _encode(text)
+
+
+def _unless_missing(edit: Callable[[bytes], bytes], data: bytes | None) -> bytes | None:
+    return None if data is None else edit(data)
+
+
+def _path(subject: Subject, name: str) -> str:
+    return f"{subject.boot.lstrip('/')}/{name}"
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _decode(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
