@@ -47,6 +47,11 @@ def revert(root: Root = "/") -> Reverted:
     return reverting.revert(Tree(root))
 
 
+def closed_to_revert(root: Root = "/") -> list[str]:
+    """Return what this user may not put back. Raises InputError for a damaged journal."""
+    return reverting.closed_to_revert(Tree(root).root)
+
+
 def status(root: Root = "/") -> Status:
     """Say what is applied, what waits for a reboot, and what was changed since. Raises InputError."""
     return reverting.status(Tree(root))

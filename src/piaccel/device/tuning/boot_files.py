@@ -15,7 +15,7 @@ from piaccel.device.board import Board
 from piaccel.device.findings import Subject
 from piaccel.device.tuning.lever import Edit
 
-_WORD = r"[^ \t\r\n\v\f]"
+_SPACE = " \t\r\v\f"
 
 
 def setting(subject: Subject, line: str) -> Edit:
@@ -86,22 +86,18 @@ def add_words(data: bytes, given: tuple[str, ...]) -> bytes:
 
     ``cgroup_enable`` may stand there several times, each with a name of its own.
     """
-    text = _decode(data)
+    first, end, rest = _decode(data).partition("\n")
     for word in given:
-        first, end, rest = text.partition("\n")
-        there = re.findall(rf"{_WORD}+", first)
-        if word in there:
+        key, pieces = word.partition("=")[0], re.findall(rf"[{_SPACE}]+|[^{_SPACE}]+", first)
+        if word in pieces:
             continue
-        key = word.partition("=")[0]
-        if key != "cgroup_enable" and any(each.partition("=")[0] == key for each in there):
-            first = re.sub(
-                rf"(?<!{_WORD[:-1]}]){re.escape(key)}(=|(?!{_WORD})){_WORD}*", lambda _, new=word: new, first
-            )
+        others = [each for each in pieces if each.partition("=")[0] == key and key != "cgroup_enable"]
+        if others:
+            first = "".join(word if each in others else each for each in pieces)
         else:
-            line = first.rstrip(" \t\r\v\f")
+            line = first.rstrip(_SPACE)
             first = f"{line}{' ' if line else ''}{word}{first[len(line) :]}"
-        text = f"{first}{end}{rest}"
-    return _encode(text)
+    return _encode(f"{first}{end}{rest}")
 
 
 def _unless_missing(edit: Callable[[bytes], bytes], data: bytes | None) -> bytes | None:

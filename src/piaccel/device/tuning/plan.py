@@ -37,7 +37,7 @@ class FileChange:
         old, new = (
             (data or b"").decode(errors="replace").splitlines(keepends=True) for data in (self.before, self.after)
         )
-        lines = difflib.unified_diff(old, new, *names)
+        lines = difflib.unified_diff(old, new, names[0], names[1])
         return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
