@@ -108,8 +108,14 @@ def revert(tree: Tree) -> Reverted:
         settings = [path for path in journal.settings if _reset(tree, journal, path, refused)]
         commands = _undo(tree, journal, refused)
         reboot = any(each.needs_reboot for each in journal.levers.values())
-        _close(journal, refused)
-    _tidy(journal)
+        try:
+            _close(journal, refused)
+            _tidy(journal)
+        except WriteError:
+            raise
+        except OSError as error:
+            folder = root / FOLDER
+            raise WriteError(f"{folder} cannot be tidied up: {reason(folder, error)}") from error
     return Reverted(tuple(done), tuple(kept), tuple(settings), tuple(commands), refused, reboot)
 
 

@@ -38,8 +38,11 @@ def set_value(root: Path, name: str, value: str) -> None:
     """Write a value into a file of the running kernel, in place. Raises WriteError when the kernel does not take it."""
     path = target(root, name)
     try:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(f"{value}\n")
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(fd, f"{value}\n".encode())  # in one go: the kernel takes or refuses it whole
+        finally:
+            os.close(fd)
     except OSError as error:
         raise WriteError(f"{path} does not take {value}: {reason(path, error)}") from error
 

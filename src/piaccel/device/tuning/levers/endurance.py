@@ -44,7 +44,7 @@ def levers(subject: Subject) -> Iterator[Lever]:
         needs_reboot=True,
         opt_in=True,
         changes=()
-        if size
+        if size or volatile
         else (
             whole(
                 "etc/systemd/journald.conf.d/99-piaccel-log-size.conf", f"{_HEAD}[Journal]\nSystemMaxUse={_LOG_SIZE}\n"
