@@ -6,12 +6,11 @@ import os
 from collections.abc import Sequence
 
 from piaccel.device.tree import Tree
-from piaccel.device.tuning import plan as plans
-from piaccel.device.tuning import reverting
+from piaccel.device.tuning import planning, reverting
 from piaccel.device.tuning.lever import Lever as Lever
 from piaccel.device.tuning.levers import find, look
-from piaccel.device.tuning.plan import Applied as Applied
-from piaccel.device.tuning.plan import Plan as Plan
+from piaccel.device.tuning.planning import Applied as Applied
+from piaccel.device.tuning.planning import Plan as Plan
 from piaccel.device.tuning.reverting import Reverted as Reverted
 from piaccel.device.tuning.reverting import Status as Status
 from piaccel.errors import OptionError
@@ -39,7 +38,7 @@ def plan(root: Root = "/", only: Sequence[str] | None = None) -> Plan:
         if known[name].refused:
             raise OptionError(f"{name} is refused here: {known[name].refused}", hint=known[name].source)
     chosen = [each for each in known.values() if (each.name in only if only is not None else not each.opt_in)]
-    return plans.make(subject.tree, [each for each in chosen if not each.refused])
+    return planning.make(subject.tree, [each for each in chosen if not each.refused])
 
 
 def revert(root: Root = "/") -> Reverted:

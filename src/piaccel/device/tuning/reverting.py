@@ -12,7 +12,7 @@ from piaccel import durable
 from piaccel.device.tree import Tree
 from piaccel.device.tuning import journal as journals
 from piaccel.device.tuning.journal import FOLDER, FileRecord, Journal
-from piaccel.device.tuning.plan import boot_id, run, without_ours
+from piaccel.device.tuning.planning import boot_id, run, without_ours
 from piaccel.device.tuning.targets import closed, present, set_value, target
 from piaccel.errors import UnavailableError, WriteError
 from piaccel.files import reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-_LINES, _WORDS = rb"[^\n]*\n|[^\n]+", rb"\s+|\S+"
+_LINES, _WORDS = rb"[^\n]*\n|[^\n]+", rb"\s*\S+|\s+"
 _PIECES = {"config.txt": _LINES, "dphys-swapfile": _LINES, "cmdline.txt": _WORDS}
 
 
