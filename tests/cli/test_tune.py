@@ -83,7 +83,7 @@ def test_apply_status_revert_and_a_second_time_of_each(root: Path, capsys: pytes
 
 
 def test_only_takes_the_levers_that_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert [each["name"] for each in document(root, capsys, "show")["levers"] if each["state"] == "of purpose"]
+    assert [each["name"] for each in document(root, capsys, "show")["levers"] if each["state"] == "opt-in"]
     done = document(root, capsys, "apply", "--yes", "--only", "isolation, psi")["applied"]
     assert done["levers"] == ["isolation", "psi"]
     assert done["files"] == ["boot/firmware/cmdline.txt"]

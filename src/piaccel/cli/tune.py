@@ -37,7 +37,7 @@ class Action(StrEnum):
 def tune(
     action: Annotated[Action, typer.Argument(help="What to do; 'show' when not given.")] = Action.show,
     only: Annotated[
-        str | None, typer.Option("--only", metavar="A,B", help="These levers, and no others; also those of purpose.")
+        str | None, typer.Option("--only", metavar="A,B", help="These levers and no others, opt-in ones too.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for scripts.")] = False,
@@ -141,9 +141,8 @@ def _show(levers: list[Lever], root: Path, json: bool) -> None:
     from piaccel.device import tuning
 
     plan = tuning.plan(root, [each.name for each in levers if not each.refused])
-    pending = {each.name for each in plan.levers}
     status = tuning.status(root)
-    states = {each.name: _state(each, pending, status) for each in levers}
+    states = {each.name: _state(each, plan, status) for each in levers}
     if json:
         rows = [{**each.to_dict(), "state": states[each.name]} for each in levers]
         print_json({"schema": tuning.SCHEMA, "root": os.path.abspath(root), "levers": rows})
@@ -155,19 +154,21 @@ def _show(levers: list[Lever], root: Path, json: bool) -> None:
     if by_default:
         console.print(f"{len(by_default)} to do: {', '.join(by_default)}. See: piaccel tune plan", soft_wrap=True)
     else:
-        console.print("Nothing to do but what is a matter of purpose (piaccel tune apply --only NAME).", soft_wrap=True)
+        console.print("Nothing to do. What is opt-in is a matter of purpose: piaccel tune apply --only NAME")
 
 
-def _state(lever: Lever, pending: set[str], status: Status) -> str:
+def _state(lever: Lever, plan: Plan, status: Status) -> str:
     if lever.refused:
         return "refused"
-    if lever.name in pending:
-        return "of purpose" if lever.opt_in else "to do"
+    if lever.name in plan.left_alone:
+        return "left alone"
+    if any(each.name == lever.name for each in plan.levers):
+        return "opt-in" if lever.opt_in else "to do"
     return "waits for a reboot" if status.levers.get(lever.name) else "as it should be"
 
 
 def _print_lever(console: Console, lever: Lever, state: str) -> None:
-    colour = {"to do": "bold yellow", "of purpose": "cyan", "refused": "red"}.get(state, "green")
+    colour = {"to do": "bold yellow", "opt-in": "cyan", "left alone": "yellow", "refused": "red"}.get(state, "green")
     _words(console, lever.name, f"{lever.what} - {state}", colour, _NAME_COLUMN)
     now = "unknown" if lever.now is None else lever.now
     _words(

@@ -37,7 +37,7 @@ def _generation(subject: Subject) -> Lever:
         else "The accelerator's link runs at its full speed."
         if device
         else "No accelerator that gains from it is on PCIe.",
-        "RP docs, ai.adoc and pcie.adoc",
+        "RP docs, ai.adoc",
         risk="the connector is certified for generation 2 only: a long or bent cable makes errors",
         needs_reboot=True,
         changes=(boot_files.setting(subject, "dtparam=pciex1_gen=3"),) if slow and not refused else (),

@@ -98,7 +98,7 @@ def _fan(subject: Subject) -> Lever:
         None if refused else f"{_FULL_C} °C",
         "The firmware slows the CPU down from 80 °C on; a fan that is at full speed earlier leaves more room under "
         "constant load.",
-        "RP docs, cooling.adoc: 50, 60, 67.5 and 75 °C by default",
+        "RP docs, frequency-management.adoc: 50, 60, 67.5 and 75 °C by default",
         risk="more noise",
         needs_reboot=True,
         opt_in=True,

@@ -61,7 +61,7 @@ def _dphys(subject: Subject) -> Lever:
         "size is a rule of thumb, no published figure."
         if small
         else "This board has memory enough.",
-        "RP docs, configuration.adoc; dphys-swapfile(8)",
+        "dphys-swapfile(8)",
         risk="a card wears when the board swaps all the time",
         needs_reboot=True,
         changes=(Edit("etc/dphys-swapfile", _with_size),) if enlarge else (),
@@ -88,7 +88,7 @@ def _rpi_swap(subject: Subject) -> Lever:
         "auto" if change else None,
         "auto swaps into compressed memory first (zram), and to the card only what lies there unused for hours; a bare "
         "swap file is slower and wears the card.",
-        "RP docs, configuration.adoc; rpi-swap, swap.conf(5)",
+        "rpi-swap, swap.conf(5)",
         needs_reboot=True,
         changes=(whole("etc/rpi/swap.conf.d/99-piaccel.conf", "[Main]\nMechanism=auto\n"),) if change else (),
     )
@@ -110,7 +110,7 @@ def _swappiness(subject: Subject) -> Iterator[Lever]:
         now,
         wanted,
         why,
-        f"{_VM} (0 to 200; above 100 for zram is allowed)",
+        f"{_VM} (0 to 200, 100 and more for swap in memory); no figure for a Raspberry Pi is published",
         risk="models that are mapped from files are dropped from memory before idle programs are"
         if kind == "card"
         else "",
