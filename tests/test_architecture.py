@@ -16,7 +16,19 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if not VENDORS & set(path
 LAYERS = (
     {"errors", "version"},
     {"tensors"},
-    {"config", "frames", "images", "plugins", "isolation", "chatter", "durable", "files", "formats", "picamera", "specs"},
+    {
+        "config",
+        "frames",
+        "images",
+        "plugins",
+        "isolation",
+        "chatter",
+        "durable",
+        "files",
+        "formats",
+        "picamera",
+        "specs",
+    },
     {"backends", "tasks", "sources", "sinks", "device"},
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
     {"optimize", "bench", "compilers", "testing"},
@@ -28,7 +40,19 @@ LAYERS = (
     {"__main__"},
 )
 TOGETHER = (
-    {"config", "frames", "images", "plugins", "isolation", "chatter", "durable", "files", "formats", "picamera", "specs"},
+    {
+        "config",
+        "frames",
+        "images",
+        "plugins",
+        "isolation",
+        "chatter",
+        "durable",
+        "files",
+        "formats",
+        "picamera",
+        "specs",
+    },
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
 )
 

@@ -11,9 +11,9 @@ import pytest
 
 from piaccel.device import tuning
 from piaccel.device.tree import Tree
-from piaccel.device.tuning import planning
+from piaccel.device.tuning import planning, reverting
 from piaccel.device.tuning.journal import FOLDER
-from piaccel.device.tuning.lever import Edit, Lever
+from piaccel.device.tuning.lever import Command, Edit, Lever
 from piaccel.errors import InputError, UnavailableError, WriteError
 from piaccel.testing.fake_board import FakeBoard
 from tests.device.tuning.ordinary import ordinary_user
@@ -218,6 +218,38 @@ def test_a_command_that_fails_says_what_it_said() -> None:
     assert planning.run(["true"]) == ""
     assert planning.run(["false"]) == "false: exit code 1"
     assert "No such file" in planning.run(["no-such-program-anywhere"])
+
+
+class LiveTree(Tree):
+    """A tree that is taken for the running system, on which commands are run."""
+
+    @property
+    def live(self) -> bool:
+        return True
+
+
+def test_on_the_running_system_a_command_is_run_and_undone(board: FakeBoard, tmp_path: Path) -> None:
+    before = snapshot(board.root)
+    mark = tmp_path / "mark"
+    command = Command(("touch", str(mark)), ("rm", str(mark)))
+    lever = Lever("mark", "a file elsewhere", None, None, "-", "-", changes=(command,))
+    done = planning.make(LiveTree(board.root), [lever]).apply()
+    assert done.ran == (f"touch {mark}",)
+    assert done.failed == ()
+    assert mark.exists()
+    assert reverting.revert(LiveTree(board.root)).commands == (f"rm {mark}",)
+    assert not mark.exists()
+    assert snapshot(board.root) == before
+
+
+def test_a_command_that_cannot_be_undone_stays_in_the_journal(board: FakeBoard, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    lever = Lever("mark", "-", None, None, "-", "-", changes=(Command(("false",), ("rm", str(mark))),))
+    assert planning.make(LiveTree(board.root), [lever]).apply().failed == ("false: exit code 1",)
+    assert list(reverting.revert(LiveTree(board.root)).refused) == [f"rm {mark}"]
+    mark.touch()
+    assert reverting.revert(LiveTree(board.root)).refused == {}
+    assert not (board.root / FOLDER).exists()
 
 
 def test_reverting_nothing_makes_nothing(board: FakeBoard) -> None:
