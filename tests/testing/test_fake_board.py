@@ -154,3 +154,30 @@ def test_the_command_writes_a_board_and_refuses_a_used_folder(
     assert find(folder)["temperature_c"].read() == 85.1
     assert main(command) == 2
     assert capsys.readouterr().err == f"piaccel.testing: {folder} is not an empty folder\n"
+
+
+def test_all_cores_share_one_frequency_policy_as_on_a_real_board(tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path / "pi", "pi4")
+    board.set(governor="performance")
+    for cpu in range(4):
+        folder = board.root / f"sys/devices/system/cpu/cpu{cpu}/cpufreq"
+        assert folder.resolve() == board.root / "sys/devices/system/cpu/cpufreq/policy0"
+        assert (folder / "scaling_governor").read_text() == "performance\n"
+
+
+def test_a_release_has_its_own_swap_watchdog_log_and_services(tmp_path: Path) -> None:
+    bookworm = FakeBoard(tmp_path / "12", "pi4", os="bookworm").root
+    trixie = FakeBoard(tmp_path / "13", "pi4", os="trixie").root
+    assert (bookworm / "etc/dphys-swapfile").exists()
+    assert (trixie / "etc/rpi/swap.conf").exists()
+    assert (trixie / "usr/lib/systemd/system.conf.d/40-rpi-enable-watchdog.conf").exists()
+    hciuart = "etc/systemd/system/multi-user.target.wants/hciuart.service"
+    assert (bookworm / hciuart).is_symlink()
+    assert not (trixie / hciuart).is_symlink()
+
+
+def test_a_service_can_be_enabled(tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path / "pi", "pi4")
+    board.enable("multi-user.target.wants/cups.service")
+    link = board.root / "etc/systemd/system/multi-user.target.wants/cups.service"
+    assert str(link.readlink()) == "/usr/lib/systemd/system/cups.service"

@@ -130,3 +130,8 @@ def test_an_active_cooler_is_refused_on_a_board_that_has_none(tmp_path: Path) ->
         ThermalBoard(tmp_path / "pi", "pi4", cooling="active")
     with pytest.raises(OptionError, match="none of none, heatsink, active"):
         ThermalBoard(tmp_path / "pi", cooling="ice")  # type: ignore[arg-type]
+
+
+def test_a_board_whose_heat_nobody_measured_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="how a cm5 warms up is not known"):
+        ThermalBoard(tmp_path / "pi", "cm5")

@@ -158,7 +158,10 @@ class Plan:
                 record.wrote = [after]
             else:
                 if not record.ours(change.before):  # somebody else's lines are part of what was there first
-                    record.first = journals.encode(without_ours(change.path, record, change.before))
+                    without = without_ours(change.path, record, change.before)
+                    if without is None:
+                        raise WriteError(f"/{change.path} has changed since it was looked at", hint="run it again")
+                    record.first = journals.encode(without)
                 record.wrote = [journals.encode(change.before), after]
         for setting in self.settings:
             first = journal.settings[setting.path].first if setting.path in journal.settings else setting.before

@@ -137,11 +137,10 @@ def _swappiness(subject: Subject) -> Iterator[Lever]:
 
 def kind_of_swap(subject: Subject) -> Swap | None:
     """Where swap lies; the one of the highest priority counts. None without swap."""
-    lines = [line.split() for line in (subject.tree.text("proc/swaps") or "").splitlines()[1:]]
-    ranked = sorted((line for line in lines if len(line) >= 5), key=lambda line: int(line[4]), reverse=True)
-    if not ranked:
+    swaps = re.findall(r"(?m)^(/\S+)\s+(\w+)\s+\d+\s+\d+\s+(-?\d{1,9})$", subject.tree.text("proc/swaps") or "")
+    if not swaps:
         return None
-    name, kind = ranked[0][:2]
+    name, kind, _ = max(swaps, key=lambda swap: int(swap[2]))
     if name.startswith("/dev/zram"):
         return "zram"
     mounts = [line.split() for line in (subject.tree.text("proc/mounts") or "").splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from piaccel.device.findings import Subject
@@ -70,5 +71,6 @@ def _word(subject: Subject, name: str, what: str, word: str, why: str, risk: str
 
 def _built(subject: Subject) -> bool:
     """Whether the kernel's own configuration says so; Raspberry Pi's has no CONFIG_NO_HZ_FULL (bcm2712_defconfig)."""
-    text = subject.tree.text(f"boot/config-{subject.board.kernel}") or ""
-    return "CONFIG_NO_HZ_FULL=y" in text.splitlines()
+    kernel = subject.board.kernel or ""
+    text = subject.tree.text(f"boot/config-{kernel}") if re.fullmatch(r"[\w.+~-]{1,100}", kernel) else None
+    return "CONFIG_NO_HZ_FULL=y" in (text or "").splitlines()
