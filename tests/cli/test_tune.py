@@ -141,6 +141,10 @@ def test_a_revert_that_leaves_something_alone_says_so_with_exit_code_1(
     assert "changed since         /etc/sysctl.d/99-piaccel-swappiness.conf\n" in capsys.readouterr().out
     assert tune(root, "revert", "--yes") == 1
     assert "left alone" in capsys.readouterr().out
+    assert tune(root, "apply", "--yes", "--only", "swappiness") == 1
+    assert "left alone swappiness: what tuning wrote into /etc/sysctl.d" in capsys.readouterr().out
+    assert tune(root) == 0
+    assert "(vm.swappiness) - left alone" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def tune(
             _tell("plan", made, json, root)
         else:
             _apply(made, only, yes, json, root)
+        if action is Action.apply and made.left_alone:
+            raise typer.Exit(1)
 
 
 def _apply(plan: Plan, only: str | None, yes: bool, json: bool, root: Path) -> None:

@@ -136,9 +136,21 @@ def test_a_link_inside_the_root_is_followed_and_one_that_leads_out_is_refused(bo
     outside.write_text("mine\n")
     (board.root / CMDLINE).unlink()
     (board.root / CMDLINE).symlink_to(outside)
-    with pytest.raises(WriteError, match="outside"):
-        tuning.plan(board.root, ["psi"])
+    plan = tuning.plan(board.root, ["psi", "governor"])
+    assert "outside" in plan.left_alone["psi"]
+    assert [each.name for each in plan.levers] == ["governor"]
+    plan.apply()
     assert outside.read_text() == "mine\n"
+
+
+def test_a_masked_service_of_ours_stays_masked(board: FakeBoard) -> None:
+    link = board.root / UNIT
+    (board.root / "dev/null").mkdir(parents=True)
+    link.symlink_to("../../../dev/null")
+    plan = tuning.plan(board.root)
+    assert "cannot be read" in plan.left_alone["governor"]
+    plan.apply()
+    assert link.is_symlink()
 
 
 def test_a_value_of_the_kernel_that_somebody_else_has_set_since_is_left(board: FakeBoard) -> None:

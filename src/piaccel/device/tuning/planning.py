@@ -63,6 +63,8 @@ class Applied:
     """Those that were written down only, because this is another machine's tree."""
     failed: tuple[str, ...]
     """What the kernel or a command refused; ``revert`` takes back the rest."""
+    left_alone: dict[str, str]
+    """Levers that could not be moved, with the reason."""
     reboot: bool
 
 
@@ -115,7 +117,7 @@ class Plan:
         or cannot be written; nothing is half-written then, and ``revert`` takes back what was.
         """
         if self.empty:
-            return Applied((), (), (), (), (), (), False)
+            return Applied((), (), (), (), (), (), self.left_alone, False)
         if self.closed:
             raise UnavailableError(f"only root may change {', '.join(self.closed)}", hint="sudo piaccel tune apply")
         paths = [each.path for each in self.files]
@@ -137,6 +139,7 @@ class Plan:
             said if self.live else (),
             () if self.live else said,
             tuple(failed),
+            self.left_alone,
             any(each.needs_reboot for each in self.levers),
         )
 
@@ -185,7 +188,7 @@ class Plan:
 
 
 def make(tree: Tree, levers: Sequence[Lever]) -> Plan:
-    """Work out what moves these levers. Raises InputError for a damaged journal, WriteError for an unreadable file."""
+    """Work out what moves these levers. Raises InputError for a damaged journal."""
     journal = journals.read(tree.root)
     texts: dict[str, bytes | None] = {}
     moved: list[Lever] = []
@@ -194,8 +197,12 @@ def make(tree: Tree, levers: Sequence[Lever]) -> Plan:
     left_alone: dict[str, str] = {}
     noted = [tuple(each.do) for each in journal.commands if not tree.live]
     for lever in levers:
-        edits = _edits(tree.root, lever, texts)
-        strange = [path for path in edits if _strange(tree.root, path, journal)]
+        try:
+            edits = _edits(tree.root, lever, texts)
+            strange = [path for path in edits if _strange(tree.root, path, journal)]
+        except WriteError as error:  # a folder, a link that leads out, a service that is masked
+            left_alone[lever.name] = str(error)
+            continue
         if strange:
             left_alone[lever.name] = f"what tuning wrote into /{strange[0]} was changed by somebody else since"
             continue
