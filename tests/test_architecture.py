@@ -31,7 +31,7 @@ LAYERS = (
     },
     {"backends", "tasks", "sources", "sinks", "device"},
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
-    {"optimize", "bench", "compilers", "testing"},
+    {"optimize", "bench", "catalogue", "compilers", "testing"},
     {"auto", "selftest"},
     {"pipeline"},
     {"serving", "fleet", "soak"},

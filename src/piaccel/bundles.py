@@ -95,6 +95,8 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     variants: Annotated[list[VariantTable], msgspec.Meta(min_length=1)]
     description: str = ""
     licence: str = ""
+    origin: str = ""
+    """The address that its file was pulled from."""
     labels: str | None = None
     preprocess: PreprocessTable | None = None
     accuracy: AccuracyTable | None = None

@@ -30,7 +30,12 @@ class Operator:
 
     def service(self) -> dict[str, Any]:
         """All numbers, as ``piaccel.serving.snapshot.ServiceNumbers`` has them."""
-        found: dict[str, Any] = json.loads(self._ask("/v2/service", None, READ_S))
+        try:
+            found = json.loads(self._ask("/v2/service", None, READ_S))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "models" not in found:
+            raise UnavailableError(f"what answers at {self.url} is no piaccel service", hint="another one: --url URL")
         return found
 
     def model(self, name: str) -> dict[str, Any]:

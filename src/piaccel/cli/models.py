@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from piaccel.cli import _options as options
-from piaccel.cli._text import print_json, printable, wide_console
-from piaccel.errors import OptionError, PiaccelError
+from piaccel.errors import OptionError
 
-if TYPE_CHECKING:
-    from piaccel.cli._operator import Operator
-
-Document = dict[str, Any]
-_STAGES = {"committed": "green", "quarantined": "red", "unloaded": "dim", "probation": "cyan", "draining": "yellow"}
+_LOCAL = "http://127.0.0.1:8000"
 
 
 class Action(StrEnum):
     """What may be asked."""
 
     list = "list"
+    pull = "pull"
+    verify = "verify"
+    remove = "remove"
     show = "show"
     load = "load"
     unload = "unload"
@@ -36,7 +35,16 @@ def models(
     action: Annotated[Action, typer.Argument(help="What to do; 'list' when not given.")] = Action.list,
     model: Annotated[str | None, typer.Argument(help="The model's name.")] = None,
     version: Annotated[str | None, typer.Argument(help="One of its versions.")] = None,
-    url: Annotated[str, typer.Option("--url", help="Where the service is.")] = "http://127.0.0.1:8000",
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Of 'pull': make the bundle here.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Of 'pull': ask no server, take what is here.")] = False,
+    mirror: Annotated[
+        str, typer.Option("--mirror", envvar="PIACCEL_MIRROR", help="Of 'pull': ask this address, same paths.")
+    ] = "",
+    catalogue: Annotated[
+        list[Path], typer.Option("--catalogue", metavar="FILE.toml", help="A list of your own; may be repeated.")
+    ] = [],  # noqa: B006 - typer copies it
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Of 'remove': do not ask.")] = False,
+    url: Annotated[str | None, typer.Option("--url", help=f"Where the service is; {_LOCAL} when not given.")] = None,
     key: Annotated[str, typer.Option("--key", envvar="PIACCEL_KEY", help="The key, where the service asks.")] = "",
     label: Annotated[str, typer.Option("--label", help="Of 'label': the label's name.")] = "canary",
     share: Annotated[
@@ -47,167 +55,44 @@ def models(
     ] = True,
     json: options.Json = False,
 ) -> None:
-    """Show and steer the models of a running service: versions, swaps, rollback, labels, quarantine.
+    """Pull models of the catalogue; show and steer those of a running service: versions, swaps, rollback, labels.
 
-    The exit code is 1 when what was asked did not happen: a version that was promoted and then rolled back, too.
-    'label' and 'shadow' without a version take the label away and end the shadow.
+    'list' shows what a service serves and what the catalogue has; 'pull', 'verify' and 'remove' are about models on
+    this machine, the others about a service. The exit code is 1 when what was asked did not happen: a version that was
+    promoted and then rolled back, too. 'label' and 'shadow' without a version take the label away and end the shadow.
 
     \b
     Examples: piaccel models
+              piaccel models pull mobilenet-v2
+              piaccel models verify
               piaccel models show parts
               piaccel models promote parts 2
               piaccel models label parts 3 --label canary --share 0.1
               piaccel models rollback parts --url http://pi:8000
     """
+    from piaccel.cli import _pulled as pulled
+    from piaccel.cli import _served as served
     from piaccel.cli._operator import Operator
 
-    operator = Operator(url, key)
-    if action is Action.list:
-        _list(operator.service(), json)
+    operator = Operator(_LOCAL if url is None else url, key)
+    if action in (Action.list, Action.verify) and model is None:
+        if action is Action.list:
+            pulled.print_all(operator, catalogue, json, must_answer=url is not None)
+        else:
+            pulled.verify(None, catalogue, json)
         return
+    if action is Action.list:
+        raise OptionError("list takes no model", hint=f"'piaccel models show {model}' shows one that is served")
     if model is None:
         raise OptionError(f"{action} needs a model", hint=f"piaccel models {action} MODEL; 'piaccel models' lists them")
-    if action is Action.show:
-        _show(operator.model(model), json)
-        return
-    if version is None and action in (Action.promote, Action.release):
-        raise OptionError(f"{action} needs a version", hint=f"'piaccel models show {model}' lists them")
-    bodies: dict[Action, Document] = {
-        Action.promote: {"version": version},
-        Action.release: {"version": version},
-        Action.shadow: {"version": version},
-        Action.label: {"label": label, "version": version, "share": share},
-    }
-    body = bodies.get(action, {"version": version} if version else {})
-    before = operator.model(model)
-    operator.change(model, action, body)
-    after = operator.model(model)
-    if action in (Action.load, Action.promote) and wait:
-        wanted = after["serving"] if version is None else version
-        after = _followed(operator, model, wanted or "", quiet=json)
-    if json:
-        print_json(after)
-    else:
-        typer.echo(printable(_done(action, before, after, version, label, share)))
-
-
-def _list(service: Document, json: bool) -> None:
-    if json:
-        print_json(service)
-        return
-    from rich.markup import escape
-    from rich.table import Table
-
-    state = "ready" if service["ready"] else "not ready"
-    console = wide_console()
-    console.print(f"[bold]{escape(printable(service['name']))}[/] is {state}, piaccel {escape(service['software'])}")
-    for reason in (*service["reasons"], *service["alarms"]):
-        console.print(f"  [red]{escape(printable(reason))}[/]")
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("model", "ready", "serves", "before", "swapping", "runs on"):
-        table.add_column(name, no_wrap=True)
-    for name in ("per s", "p95 ms", "errors"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for model in sorted(service["models"], key=lambda each: str(each["name"])):
-        serving = next((each for each in model["versions"] if each["version"] == model["serving"]), None)
-        cells = [
-            model["name"],
-            "yes" if model["ready"] else "no",
-            model["serving"],
-            model["previous"],
-            model["swapping"],
-        ]
-        table.add_row(*(escape(printable(cell)) or "-" for cell in cells), *_numbers(serving))
-    console.print(table)
-
-
-def _show(model: Document, json: bool) -> None:
-    if json:
-        print_json(model)
-        return
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = wide_console()
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("version", "stage", "labels", "share", "runs on"):
-        table.add_column(name, no_wrap=True)
-    for name in ("per s", "p95 ms", "errors", "answered", "memory", "agrees"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each in model["versions"]:
-        colour, loaded = _STAGES.get(each["stage"], "default"), each["loaded_at"] is not None
-        table.add_row(
-            f"[bold]{escape(printable(each['version']))}[/]",
-            f"[{colour}]{escape(printable(each['stage']))}[/]",
-            escape(printable(", ".join(each["labels"]))) or "-",
-            f"{each['share']:.0%}" if loaded else "-",
-            *_numbers(each),
-            str(each["succeeded"]) if loaded else "-",
-            "-" if each["memory_bytes"] is None else f"{each['memory_bytes'] / 1e6:.0f} MB",
-            "-" if each["agreement"] is None else f"{each['agreement']:.0%}",
-        )
-    console.print(table)
-    for each in model["versions"]:
-        if each["reason"] not in ("", each["stage"]):
-            console.print(f"{escape(printable(each['version']))}: {escape(printable(each['reason']))}", soft_wrap=True)
-
-
-def _numbers(version: Document | None) -> list[str]:
-    if version is None or version["loaded_at"] is None:
-        return ["-", "-", "-", "-"]
-    from rich.markup import escape
-
-    return [
-        escape(printable("/".join(each for each in (version["backend"], version["variant"]) if each))) or "-",
-        "-" if version["rate"] is None else f"{version['rate']:.1f}",
-        "-" if version["p95_ms"] is None else f"{version['p95_ms']:.1f}",
-        str(sum(version["failed"].values())),
-    ]
-
-
-def _followed(operator: Operator, model: str, wanted: str, *, quiet: bool) -> Document:
-    """Watch a swap until it is decided. Raises PiaccelError with the reason when the version does not stay."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, quiet=quiet)
-    with console.status(f"version {printable(wanted)}", spinner="dots") as line:
-        said = ""
-        for now in operator.watch(model):
-            version = next((each for each in now["versions"] if each["version"] == wanted), None)
-            stage = "unknown" if version is None else str(version["stage"])
-            if stage in ("committed", "standby", "shadow") and now["swapping"] != wanted:
-                return now
-            if version is not None and stage in ("quarantined", "unloaded", "unknown"):
-                why = version["reason"] or "no reason is known"
-                raise PiaccelError(
-                    f"{model} version {wanted} was rolled back: {why}" if said else f"{model} version {wanted}: {why}",
-                    hint=f"version {now['serving']} serves" if now["serving"] else "no version serves",
-                )
-            left = version["probation_left"] if version is not None else None
-            said = f"version {wanted}: {stage}" + ("" if left is None else f", {left} requests left")
-            line.update(printable(said))
-            if not console.is_terminal and stage != getattr(line, "stage", None):
-                console.print(printable(said), soft_wrap=True)
-                line.stage = stage  # type: ignore[attr-defined]
-    raise AssertionError("watching ends with a return or an error")
-
-
-def _done(action: Action, before: Document, after: Document, version: str | None, label: str, share: float) -> str:
-    name = after["name"]
-    serves = f"{name} version {after['serving']} serves" if after["serving"] else f"no version of {name} serves"
+    if action in (Action.pull, Action.verify, Action.remove) and version is not None:
+        raise OptionError(f"{action} takes one model, and no version", hint=f"piaccel models {action} {model}")
     match action:
-        case Action.label if version:
-            return f"{name} version {version} is {label} and gets {share:.0%} of the requests that name no version"
-        case Action.label:
-            return f"{name} has no label {label} any more"
-        case Action.shadow:
-            return (
-                f"{name} version {version} sees what {after['serving']} answers" if version else f"{name} has no shadow"
-            )
-        case Action.release:
-            return f"{name} version {version} is out of quarantine"
-        case Action.unload if version:
-            return f"{name} version {version} is unloaded; {serves}"
+        case Action.pull:
+            pulled.pull(model, catalogue, to=to, offline=offline, mirror=mirror, json=json)
+        case Action.verify:
+            pulled.verify(model, catalogue, json)
+        case Action.remove:
+            pulled.remove(model, yes=yes, json=json)
         case _:
-            was = before["serving"]
-            return serves + (f", before it {was}" if was and was != after["serving"] else "")
+            served.steer(operator, action, model, version, label=label, share=share, wait=wait, json=json)
