@@ -203,7 +203,8 @@ def _refused(error: urllib.error.HTTPError, part: Part, url: str) -> None:
         pause_s = min(float(after), _LONGEST_PAUSE_S) if after.isdecimal() else 0.0
         raise _Passing(f"it answers {error.code} {error.reason}", pause_s) from error
     if error.code in (301, 302, 303, 307, 308):
-        raise UnavailableError(f"{url}: it sends on and on, and never to the file", hint=_HINT) from error
+        to = error.headers.get("Location", "nowhere")
+        raise UnavailableError(f"{url}: it sends on to {to}, which is not followed any more", hint=_HINT) from error
     hint = (
         "the file is not at its address any more; a newer piaccel may know the new one" if error.code == 404 else _HINT
     )
@@ -227,5 +228,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         schemes = ("https",) if req.type == "https" else ("http", "https")
         if urlsplit(newurl).scheme not in schemes:
+            fp.close()
             raise UnavailableError(f"{req.full_url} sends on to {newurl}, which is not {' or '.join(schemes)}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
