@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import select
+import socket
 import ssl
 import threading
 import time
@@ -136,7 +138,7 @@ def serving(site: Site, certificate: Path | None = None) -> Iterator[Site]:
 
 @contextmanager
 def proxying(asked: list[str]) -> Iterator[str]:
-    """A forward proxy for http, which notes every address that it was asked for."""
+    """A forward proxy, which notes every address (http) or host (https) that it was asked for."""
 
     class Proxy(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -151,6 +153,19 @@ def proxying(asked: list[str]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
             connection.close()
+
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            host, _, port = self.path.partition(":")
+            with socket.create_connection((host, int(port)), timeout=10) as target:
+                self.send_response(200)
+                self.end_headers()
+                while readable := select.select([self.connection, target], [], [], 10)[0]:
+                    for end in readable:
+                        data = end.recv(65536)
+                        if not data:
+                            return
+                        (target if end is self.connection else self.connection).sendall(data)
 
         def log_message(self, format: str, *args: Any) -> None: ...
 

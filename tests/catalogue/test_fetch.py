@@ -134,8 +134,12 @@ def test_a_file_without_end_is_stopped_at_the_stated_size(site: Site, tmp_path: 
 
 def test_a_server_that_is_busy_is_asked_again(site: Site, tmp_path: Path) -> None:
     site.statuses, site.headers = [503, 429, 500], {"Retry-After": "0"}
-    assert fetch(file_at(site.url + PATH), tmp_path, QUICK).read_bytes() == NETWORK
+    told: list[str] = []
+    network = Network(pause_s=0.001, tell=told.append)
+    assert fetch(file_at(site.url + PATH), tmp_path, network).read_bytes() == NETWORK
     assert len(site.asked) == 4
+    assert [each.partition("it answers ")[2][:3] for each in told] == ["503", "429", "500"]
+    assert told[2].endswith("once more in 0.004 s")
 
 
 def test_a_server_that_stays_busy_is_given_up_after_some_tries(site: Site, tmp_path: Path) -> None:
@@ -209,20 +213,29 @@ def test_a_redirect_to_a_file_of_this_machine_is_refused(site: Site, tmp_path: P
     assert left(tmp_path) == []
 
 
-def test_https_never_sends_on_to_http(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for localhost that nobody trusts."""
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
-    certificate = tmp_path / "own.pem"
+    folder = tmp_path_factory.mktemp("certificate")
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
             *("-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(certificate), "-out", str(tmp_path / "cert.pem")),
+            *("-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")),
         ],
         capture_output=True,
         check=True,
     )
-    certificate.write_text(certificate.read_text() + (tmp_path / "cert.pem").read_text())
+    whole = folder / "both.pem"
+    whole.write_text((folder / "key.pem").read_text() + (folder / "certificate.pem").read_text())
+    return whole
+
+
+def test_https_never_sends_on_to_http(
+    site: Site, tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     with serving(Site({PATH: NETWORK}, redirects={"/down": site.url + PATH}), certificate) as safe:
@@ -252,6 +265,17 @@ def test_a_proxy_is_asked_and_no_proxy_is_not(site: Site, tmp_path: Path, monkey
         fetch(file_at(site.url + PATH, name="again.tflite"), tmp_path, Network())
         assert asked == [site.url + PATH]
         assert len(site.asked) == 2
+
+
+def test_https_goes_through_the_tunnel_of_a_proxy(
+    tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    asked: list[str] = []
+    with serving(Site({PATH: NETWORK}), certificate) as safe, proxying(asked) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        assert fetch(file_at(safe.url + PATH), tmp_path, Network()).read_bytes() == NETWORK
+        assert asked == [safe.url.removeprefix("https://")]
 
 
 def test_a_mirror_is_asked_for_the_same_path_and_nobody_else(tmp_path: Path) -> None:

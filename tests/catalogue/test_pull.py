@@ -16,7 +16,7 @@ import piaccel
 from piaccel import catalogue
 from piaccel.bundles import Bundle
 from piaccel.catalogue import Entry, Network, shelf
-from piaccel.errors import ChecksumError, NotFoundError, OptionError, UnavailableError
+from piaccel.errors import ChecksumError, NotFoundError, OptionError, UnavailableError, WriteError
 from tests.catalogue.conftest import NETWORK, entry_at, file_at
 from tests.catalogue.sites import Site
 from tests.conftest import DEMO
@@ -81,7 +81,9 @@ def test_a_model_that_the_catalogue_has_renewed_is_pulled_anew(entry: Entry, sit
     file = msgspec.structs.replace(file_at(f"{site.url}/org/newer.tflite", newer), name="net.tflite")
     renewed = msgspec.structs.replace(entry, file=file)
     path = shelf.folder() / "parts"
-    assert [check.file for check in shelf.check("parts", path, renewed) if check.error] == ["net.tflite"]
+    assert [(each.error, each.note) for each in shelf.check("parts", path, renewed)] == [
+        (None, "the catalogue has another file now")
+    ]
     assert (catalogue.pull(renewed) / "net.tflite").read_bytes() == newer
 
 
@@ -192,6 +194,19 @@ def wait_for_size(path: Path, size: int) -> None:
             return
         pause.wait(0.01)
     raise AssertionError(f"{path} does not grow to {size}")
+
+
+def test_a_user_without_a_home_can_pull_to_a_folder(
+    entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    assert shelf.names() == []
+    with pytest.raises(WriteError, match="/dev/null is not a folder") as refused:
+        catalogue.pull(entry)
+    assert "--to DIR" in refused.value.hint
+    assert (catalogue.pull(entry, to=tmp_path / "here") / "model.toml").is_file()
 
 
 def test_a_model_is_taken_off_the_shelf_with_what_a_cut_pull_left(entry: Entry, site: Site) -> None:

@@ -42,6 +42,8 @@ class Network:
     """Requests in a row that bring next to nothing before an address is given up."""
     pause_s: float = 1.0
     """Before the second try; doubled for each one after it."""
+    tell: Callable[[str], None] | None = None
+    """Is told what went wrong where it is tried again."""
     opener: urllib.request.OpenerDirector = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +93,10 @@ def _from(url: str, part: Part, file: RemoteFile, network: Network, progress: Pr
             failures = 1 if part.size >= before + _CHUNK else failures + 1
             if failures >= network.tries:
                 raise UnavailableError(f"{url}: {failure}", hint=_HINT) from failure
-            time.sleep(max(failure.pause_s, min(network.pause_s * 2 ** (failures - 1), _LONGEST_PAUSE_S)))
+            pause_s = max(failure.pause_s, min(network.pause_s * 2 ** (failures - 1), _LONGEST_PAUSE_S))
+            if network.tell:
+                network.tell(f"{url}: {failure}; once more in {pause_s:g} s")
+            time.sleep(pause_s)
             continue
         if resumed and part.sha256 != file.sha256:  # the parts do not belong together: once more, whole
             resumed = False

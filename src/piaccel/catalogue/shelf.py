@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piaccel import files
-from piaccel.bundles import Bundle, Variant
+from piaccel.bundles import Bundle
 from piaccel.catalogue.entries import LABELS, Entry
 from piaccel.errors import ModelError, NotFoundError, PiaccelError, WriteError
 
@@ -18,13 +18,12 @@ def folder() -> Path:
     """The shelf: $XDG_DATA_HOME/piaccel/models, or ~/.local/share/piaccel/models.
 
     Data and not cache: what was pulled stays until it is removed, and a board without network depends on it.
-    Raises NotFoundError for a user without a home.
     """
     base = os.environ.get("XDG_DATA_HOME")
     try:
         return (Path(base) if base else Path.home() / ".local" / "share") / "piaccel" / "models"
-    except RuntimeError as error:
-        raise NotFoundError("this user has no home folder", hint="set XDG_DATA_HOME, or pull with --to DIR") from error
+    except RuntimeError:  # a user without a home: below a file nothing can be kept
+        return Path(os.devnull)
 
 
 def names() -> list[str]:
@@ -46,25 +45,38 @@ class Check:
     model: str
     file: str
     error: PiaccelError | None = None
+    note: str = ""
+    """What else there is to know: that the catalogue has another file by now."""
 
 
 def check(name: str, path: Path, entry: Entry | None) -> Iterator[Check]:
-    """Hash each file of the bundle at ``path`` against its manifest, and against ``entry`` where there is one."""
+    """Hash each file of the bundle at ``path`` against its manifest; labels against ``entry``, which states theirs.
+
+    What the catalogue has under this name now may be another model, or a newer one: that is a note, not an error.
+    """
     try:
         bundle = Bundle.open(path)
     except PiaccelError as error:
         yield Check(name, path.name, error)
         return
-    stated = {each.name: each.sha256 for each in entry.files} if entry else None
+    sums = {variant.path.name: variant.sha256 for variant in bundle.variants}
+    sums |= {variant.weights.name: variant.weights_sha256 for variant in bundle.variants if variant.weights}
+    same = entry is not None and sums == {each.name: each.sha256 for each in (entry.file, entry.weights) if each}
     for variant in bundle.variants:
-        yield Check(name, variant.path.name, _wrong_files(variant, stated, name))
-    if entry and (entry.labels or entry.labels_file):
+        note = "" if same else "not the catalogue's" if entry is None else "the catalogue has another file now"
+        try:
+            variant.check()
+        except PiaccelError as error:
+            yield Check(name, variant.path.name, error, note)
+        else:
+            yield Check(name, variant.path.name, None, note)
+    if entry is not None and same and (entry.labels or entry.labels_file):
         yield Check(name, LABELS, _wrong_labels(path / LABELS, entry))
 
 
 def is_whole(path: Path, entry: Entry) -> bool:
     """Whether the bundle at ``path`` is the one that ``entry`` describes, every byte of it."""
-    return all(each.error is None for each in check(entry.name, path, entry))
+    return all(not each.error and not each.note for each in check(entry.name, path, entry))
 
 
 def remove(name: str) -> Path:
@@ -93,21 +105,6 @@ def staging_of(path: Path) -> Path:
 
 def _is_model(path: Path) -> bool:
     return not path.name.startswith(".") and (path / "model.toml").is_file()
-
-
-def _wrong_files(variant: Variant, stated: dict[str, str] | None, name: str) -> PiaccelError | None:
-    try:
-        variant.check()
-    except PiaccelError as error:
-        return error
-    sums = {variant.path.name: variant.sha256}
-    if variant.weights:
-        sums[variant.weights.name] = variant.weights_sha256
-    if stated is not None and any(stated.get(file) != sha256 for file, sha256 in sums.items()):
-        return ModelError(
-            f"{variant.path} is not the file that the catalogue has now", hint=f"piaccel models pull {name}"
-        )
-    return None
 
 
 def _wrong_labels(path: Path, entry: Entry) -> PiaccelError | None:

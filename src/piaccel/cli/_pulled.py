@@ -51,7 +51,7 @@ def pull(name: str, own: Sequence[Path], *, to: Path | None, offline: bool, mirr
     from piaccel import catalogue
 
     entry = catalogue.entry_of(name, catalogue.read(own))
-    network = catalogue.Network(mirror=mirror)
+    network = catalogue.Network(mirror=mirror, tell=lambda what: typer.echo(printable(what), err=True))
     try:
         with _bar(entry) as progress:
             path = catalogue.pull(entry, to=to, network=network, offline=offline, progress=progress)
@@ -83,10 +83,12 @@ def verify(name: str | None, own: Sequence[Path], json: bool) -> None:
             raise NotFoundError(f"{each} is not on this machine", hint=f"piaccel models pull {each}")
         checks += list(shelf.check(each, path, entries.get(each)))
     if json:
-        print_json([{"model": c.model, "file": c.file, "ok": not c.error, "error": str(c.error or "")} for c in checks])
+        keys = ("model", "file", "note")
+        rows = [{key: getattr(check, key) for key in keys} | {"error": str(check.error or "")} for check in checks]
+        print_json([{**row, "ok": not row["error"]} for row in rows])
     else:
         for check in checks:
-            text = f": {check.error}" if check.error else ""
+            text = f": {check.error}" if check.error else f" ({check.note})" if check.note else ""
             typer.echo(printable(f"{'FAIL' if check.error else 'ok  '} {check.model} {check.file}{text}"))
         if not checks:
             typer.echo("no model is on this machine")
