@@ -141,3 +141,20 @@ def test_a_list_that_is_not_there_and_a_name_that_is_in_none_are_said(tmp_path: 
     with pytest.raises(NotFoundError, match="no model 'yolo'") as refused:
         catalogue.entry_of("yolo", OWN)
     assert "mobilenet-v2" in refused.value.hint
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "catalogue.md"
+
+
+def test_the_page_shows_every_model_with_its_licence_and_size() -> None:
+    rows = [line.strip("| ").split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines()]
+    shown = {row[0].strip("`"): (row[2], row[3]) for row in rows if len(row) == 5 and row[0].startswith("`")}
+    assert shown == {entry.name: (entry.licence, f"{entry.size / 1e6:.1f}") for entry in OWN.values()}
+
+
+def test_the_list_that_the_page_shows_can_be_read(tmp_path: Path) -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "own.toml").write_text(text)
+    entry = catalogue.read([tmp_path / "own.toml"])["gears"]
+    assert entry.labels == ("good", "bad")
+    assert entry.accuracy is not None
