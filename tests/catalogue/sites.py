@@ -34,6 +34,8 @@ class Site:
     redirects: dict[str, str] = field(default_factory=dict)
     stall_after: int | None = None
     """After so many bytes it is silent until ``released``."""
+    shifts: list[int] = field(default_factory=list)
+    """The next ranges begin so many bytes before what was asked for."""
     drip_s: float = 0.0
     """Between any two bytes."""
     length: bool = True
@@ -72,6 +74,7 @@ def _handler(site: Site) -> type[http.server.BaseHTTPRequestHandler]:
         def _file(self, whole: bytes, asked: str | None) -> None:
             same = self.headers.get("If-Range") in (site.etag, site.modified) and self.headers.get("If-Range")
             start = int(asked[6:-1]) if asked and site.ranges and same else 0
+            start = start and start - (site.shifts.pop(0) if site.shifts else 0)
             body = whole[start:]
             self.send_response(206 if start else 200)
             if start:

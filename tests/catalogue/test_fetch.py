@@ -102,6 +102,24 @@ def test_parts_that_do_not_belong_together_are_loaded_once_more(site: Site, tmp_
     assert site.starts() == [0, 200_000, 0]
 
 
+@pytest.mark.parametrize("wrong", ["416", "another range"])
+def test_a_server_that_has_not_the_rest_is_asked_for_all(site: Site, tmp_path: Path, wrong: str) -> None:
+    site.cuts = [200_000]
+    with pytest.raises(UnavailableError):
+        fetch(file_at(site.url + PATH), tmp_path, Network(tries=1))
+    if wrong == "416":
+        site.statuses = [416]
+    else:
+        site.shifts = [7]
+    assert fetch(file_at(site.url + PATH), tmp_path, QUICK).read_bytes() == NETWORK
+    assert site.starts() == [0, 200_000, 0]
+
+
+def test_a_part_that_is_longer_than_the_file_is_forgotten(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "net.tflite.part").write_bytes(NETWORK * 2)
+    assert fetch(file_at(site.url + PATH), tmp_path, QUICK).read_bytes() == NETWORK
+
+
 def test_a_part_that_is_whole_needs_no_server(site: Site, tmp_path: Path) -> None:
     (tmp_path / "net.tflite.part").write_bytes(NETWORK)
     assert fetch(file_at(site.url + PATH), tmp_path, QUICK).read_bytes() == NETWORK
@@ -164,6 +182,21 @@ def test_the_next_address_is_asked_where_one_fails(site: Site, tmp_path: Path) -
     file = RemoteFile(name=file.name, urls=(gone, *file.urls), size=file.size, sha256=file.sha256)
     assert fetch(file, tmp_path, QUICK).read_bytes() == NETWORK
     assert [path for path, _ in site.asked] == ["/gone", PATH]
+
+
+def test_the_next_address_is_asked_where_one_gives_a_wrong_file(site: Site, tmp_path: Path) -> None:
+    site.files["/page"], site.length = bytes(len(NETWORK)), False
+    told: list[str] = []
+    file = file_at(site.url + PATH)
+    file = RemoteFile(name=file.name, urls=(f"{site.url}/page", *file.urls), size=file.size, sha256=file.sha256)
+    assert fetch(file, tmp_path, Network(tell=told.append)).read_bytes() == NETWORK
+    assert "the catalogue states" in told[0]
+    assert "the next address is asked" in told[0]
+    site.files[PATH] = b""
+    (tmp_path / file.name).unlink()
+    with pytest.raises(ChecksumError, match=file.sha256):
+        fetch(file, tmp_path, QUICK)
+    assert left(tmp_path) == []
 
 
 def test_all_addresses_are_named_where_none_gives_it(site: Site, tmp_path: Path) -> None:
@@ -286,9 +319,16 @@ def test_a_mirror_is_asked_for_the_same_path_and_nobody_else(tmp_path: Path) -> 
     assert network.address("https://a.example/x/y?lite-format=tflite") == f"{mirror.url}/copy/x/y?lite-format=tflite"
 
 
-def test_what_is_no_mirror_is_refused() -> None:
+@pytest.mark.parametrize("mirror", ["/srv/models", "ftp://mirror.example"])
+def test_what_is_no_mirror_is_refused(mirror: str) -> None:
     with pytest.raises(OptionError, match="is not an address"):
-        Network(mirror="/srv/models")
+        Network(mirror=mirror)
+
+
+def test_a_mirror_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(OptionError, match="holds a user or a password") as refused:
+        Network(mirror="https://me:secret@mirror.example")
+    assert "secret@" not in str(refused.value) + refused.value.hint
 
 
 @pytest.fixture

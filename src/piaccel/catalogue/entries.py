@@ -33,8 +33,8 @@ class RemoteFile(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     def __post_init__(self) -> None:
         for url in self.urls:
             parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"{url!r} is not an http or https address")
+            if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+                raise ValueError(f"{url!r} is not an http or https address, without a user or password in it")
 
 
 class Published(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):

@@ -48,6 +48,8 @@ class Network:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.mirror)
+        if "@" in parts.netloc:
+            raise OptionError("--mirror holds a user or a password", hint="a mirror of the catalogue needs no secret")
         if self.mirror and (parts.scheme not in ("http", "https") or not parts.hostname):
             raise OptionError(
                 f"--mirror {self.mirror!r} is not an address", hint="such as https://mirror.example/models"
@@ -65,19 +67,25 @@ class Network:
 def fetch(file: RemoteFile, folder: Path, network: Network, progress: Progress | None = None) -> Path:
     """Bring ``file`` into ``folder`` and return its path; what an earlier call left of it is gone on with.
 
-    Raises ChecksumError for another file than the catalogue's, UnavailableError naming every address that was asked and
-    why it did not give it, WriteError. What came is kept, but for a ChecksumError.
+    Raises ChecksumError where an address gave another file than the catalogue's and no other gave the right one,
+    UnavailableError naming every address that was asked and why it did not give it, WriteError. What came is kept, but
+    for a wrong file.
     """
     whole = folder / file.name
     if whole.is_file() and files.sha256(whole) == file.sha256:
         return whole
-    refusals = []
+    refusals: list[UnavailableError | ChecksumError] = []
     with Part(folder, file) as part:
         for url in dict.fromkeys(network.address(url) for url in file.urls):
             try:
                 return _from(url, part, file, network, progress)
-            except UnavailableError as error:
+            except (UnavailableError, ChecksumError) as error:
                 refusals.append(error)
+                if network.tell and url != network.address(file.urls[-1]):
+                    network.tell(f"{error}; the next address is asked")
+    wrong = [each for each in refusals if isinstance(each, ChecksumError)]
+    if wrong:
+        raise wrong[0]
     hint = "what came so far is kept: the same command goes on from there" if part.size else refusals[0].hint
     raise UnavailableError("; ".join(map(str, refusals)), hint=hint)
 

@@ -45,7 +45,8 @@ class Part:
             os.fsync(self._out.fileno())
         self._out.close()
         if not self.size:
-            self.drop()
+            self.path.unlink(missing_ok=True)
+            self._about.unlink(missing_ok=True)
 
     def validator(self, url: str) -> str:
         """Return the ETag or date under which the part came from ``url``; '' where that is unknown."""
@@ -61,7 +62,7 @@ class Part:
     def add(self, data: bytes) -> None:
         """Keep what came. Raises ChecksumError for more than the file has, and WriteError."""
         if self.size + len(data) > self._file.size:
-            self.drop()
+            self.restart()
             raise ChecksumError(
                 f"{self._file.name} is larger than the {self._file.size} bytes that the catalogue states",
                 hint="this is not the file: a proxy or a mirror may have answered with another one",
@@ -84,9 +85,10 @@ class Part:
     def finish(self) -> Path:
         """Make the part the file, when it is the one that the catalogue states. Raises ChecksumError without a part."""
         if self.sha256 != self._file.sha256:
-            self.drop()
+            came = self.sha256
+            self.restart()
             raise ChecksumError(
-                f"{self._file.name}: sha256 of what came is {self.sha256}, the catalogue states {self._file.sha256}",
+                f"{self._file.name}: sha256 of what came is {came}, the catalogue states {self._file.sha256}",
                 hint="it was changed on its way or at its source, and is removed; pull again, or from another --mirror",
             )
         os.fsync(self._out.fileno())
@@ -94,13 +96,8 @@ class Part:
         self._about.unlink(missing_ok=True)
         return self.whole
 
-    def drop(self) -> None:
-        """Remove it."""
-        self.path.unlink(missing_ok=True)
-        self._about.unlink(missing_ok=True)
-
     def restart(self) -> None:
-        """Forget what is here."""
+        """Forget what is here; a part that stays empty is gone at the end."""
         self._out.truncate(0)
         self._about.unlink(missing_ok=True)
         self._count()
