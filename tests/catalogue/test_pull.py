@@ -42,6 +42,7 @@ def test_a_pulled_model_is_a_bundle_that_answers(entry: Entry) -> None:
     assert bundle.manifest.licence == "Apache-2.0"
     assert bundle.manifest.origin == entry.file.urls[0]
     assert bundle.labels == entry.labels
+    assert [variant.name for variant in bundle.variants] == ["fp32-tflite"]
     with piaccel.load(path, backend="litert") as model:
         answer = model.predict(piaccel.read_image(next((DEMO / "images").glob("*.jpg"))))
     assert answer.to_dict()

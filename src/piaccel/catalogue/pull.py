@@ -96,7 +96,7 @@ def _make(entry: Entry, staging: Path) -> None:
     bundles.build_task(entry.task)
     if entry.labels:
         files.write_atomic(staging / LABELS, "\n".join(entry.labels) + "\n")
-    weights = entry.weights
+    weights, kind = entry.weights, formats.kind_of(staging / entry.file.name)
     manifest = Manifest(
         format=1,
         name=entry.name,
@@ -108,9 +108,9 @@ def _make(entry: Entry, staging: Path) -> None:
         preprocess=entry.preprocess,
         variants=[
             VariantTable(
-                name=entry.file.name,
+                name=f"{entry.precision}-{kind}",
                 file=entry.file.name,
-                format=formats.kind_of(staging / entry.file.name),
+                format=kind,
                 precision=entry.precision,
                 sha256=entry.file.sha256,
                 weights=weights.name if weights else None,

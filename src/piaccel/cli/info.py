@@ -256,6 +256,8 @@ def _print_bundle(console: Console, bundle: Bundle, described: list[tuple[Networ
         )
     if manifest.licence:
         facts.add_row("[dim]licence[/]", _safe(manifest.licence))
+    if manifest.origin:
+        facts.add_row("[dim]origin[/]", _safe(manifest.origin))
     console.print(facts)
     console.print()
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
