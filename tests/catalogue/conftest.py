@@ -21,6 +21,7 @@ LABELS = tuple((DEMO / "bundle" / "labels.txt").read_text().split("\n")[:-1])
 @pytest.fixture(autouse=True)
 def shelf_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("PIACCEL_MIRROR", raising=False)
     for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
 

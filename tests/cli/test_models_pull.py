@@ -213,9 +213,11 @@ def in_terminal(terminal: tuple[int, int], arguments: list[str], typed: bytes) -
     return done.returncode, shown.decode()
 
 
-def test_on_a_terminal_a_bar_is_shown_and_remove_asks(own: str, terminal: tuple[int, int]) -> None:
+def test_on_a_terminal_a_bar_is_shown_and_remove_asks(own: str, site: Site, terminal: tuple[int, int]) -> None:
+    site.statuses = [503]
     code, shown = in_terminal(terminal, ["models", "pull", "parts", "--catalogue", own], b"")
     assert code == 0
+    assert "it answers 503 Service Unavailable; once more in 1 s" in shown
     assert "net.tflite" in shown
     assert "MB" in shown or "kB" in shown
     code, shown = in_terminal(terminal, ["models", "remove", "parts"], b"n\n")

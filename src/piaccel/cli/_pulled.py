@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,9 +51,9 @@ def pull(name: str, own: Sequence[Path], *, to: Path | None, offline: bool, mirr
     from piaccel import catalogue
 
     entry = catalogue.entry_of(name, catalogue.read(own))
-    network = catalogue.Network(mirror=mirror, tell=lambda what: typer.echo(printable(what), err=True))
     try:
-        with _bar(entry) as progress:
+        with _bar() as (progress, tell):
+            network = catalogue.Network(mirror=mirror, tell=tell)
             path = catalogue.pull(entry, to=to, network=network, offline=offline, progress=progress)
     except KeyboardInterrupt:
         typer.echo("what came so far is kept: the same command goes on from there", err=True)
@@ -196,10 +196,10 @@ def _quoted(text: str) -> str:
 
 
 @contextmanager
-def _bar(entry: Entry) -> Iterator[Progress | None]:
-    """Yield what is told how far the pull is; a bar on stderr where somebody sees it."""
+def _bar() -> Iterator[tuple[Progress | None, Callable[[str], None]]]:
+    """Yield what is told how far the pull is, and what goes wrong: a bar where somebody sees it, lines in any case."""
     if not sys.stderr.isatty():
-        yield None
+        yield None, lambda what: typer.echo(printable(what), err=True)
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -208,9 +208,9 @@ def _bar(entry: Entry) -> Iterator[Progress | None]:
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         shown: dict[str, Any] = {}
 
-        def tell(file: RemoteFile, done: int) -> None:
+        def progress(file: RemoteFile, done: int) -> None:
             if file.name not in shown:
                 shown[file.name] = bar.add_task(printable(file.name), total=file.size)
             bar.update(shown[file.name], completed=done)
 
-        yield tell
+        yield progress, lambda what: bar.console.print(printable(what), markup=False, highlight=False, soft_wrap=True)
