@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -44,7 +44,6 @@ class Network:
     """Before the second try; doubled for each one after it."""
     tell: Callable[[str], None] | None = None
     """Is told what went wrong where it is tried again."""
-    opener: urllib.request.OpenerDirector = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.mirror)
@@ -54,7 +53,10 @@ class Network:
             raise OptionError(
                 f"--mirror {self.mirror!r} is not an address", hint="such as https://mirror.example/models"
             )
-        object.__setattr__(self, "opener", urllib.request.build_opener(_Redirects()))
+
+    def open(self, request: urllib.request.Request) -> Any:
+        """Ask a server, through the proxies that the environment names now; return its answer, to be closed."""
+        return urllib.request.build_opener(_Redirects()).open(request, timeout=self.timeout_s)
 
     def address(self, url: str) -> str:
         """Return ``url``, or what stands for it on the mirror: the mirror's base and the path of ``url``."""
@@ -134,7 +136,7 @@ def _ask(url: str, part: Part, file: RemoteFile, network: Network, progress: Pro
         request.add_header("Range", f"bytes={part.size}-")
         request.add_header("If-Range", validator)
     try:
-        with network.opener.open(request, timeout=network.timeout_s) as answer:
+        with network.open(request) as answer:
             resumed = _continues(answer, part, file)
             if not resumed:
                 _check_length(answer, file, url)
