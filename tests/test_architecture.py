@@ -32,7 +32,7 @@ LAYERS = (
     {"backends", "tasks", "sources", "sinks", "device"},
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
     {"optimize", "bench", "catalogue", "compilers", "testing"},
-    {"auto", "selftest"},
+    {"auto", "selection", "selftest"},
     {"pipeline"},
     {"serving", "fleet", "soak"},
     {"piaccel"},

@@ -109,9 +109,12 @@ def load(
     pairs = models.candidates(bundle, None, [variant] if variant else None)
     if all(backends.get(name).brings_camera for _, name in pairs):  # nothing can be fed and measured
         return models.load(path, variant=variant, threads=threads, options=chosen_options, **overrides)
-    pick = choose(
-        bundle, variant=variant, threads=threads, options=chosen_options, root=root, progress=progress, **overrides
-    ).pick
+    asked = variant is not None or threads is not None or bool(chosen_options)
+    pick = None if asked else _stated(bundle, root)
+    if pick is None:
+        pick = choose(
+            bundle, variant=variant, threads=threads, options=chosen_options, root=root, progress=progress, **overrides
+        ).pick
     opened = models.open_model
     if isolate:
         from piaccel import apart
@@ -153,6 +156,18 @@ def choose(
     except OSError:  # a read-only or full disk must not keep the model from running
         return Choice(pick, report, None)
     return Choice(pick, report, place)
+
+
+def _stated(bundle: Bundle, root: str | os.PathLike[str]) -> Pick | None:
+    """What the manifest's ``[choice]`` says for this board, where its backend can run here."""
+    from piaccel.device import board
+
+    choice = bundle.choice
+    if choice is None or (choice.board and choice.board != board.detect(root).name):
+        return None
+    if not backends.get(choice.backend).probe().ok:
+        return None
+    return Pick(choice.variant, choice.backend, choice.threads, tuple(choice.options), "as the bundle's [choice] says")
 
 
 def cached(

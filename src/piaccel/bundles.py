@@ -86,6 +86,18 @@ class AccuracyTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     data: str = ""
 
 
+class ChoiceTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """``[choice]``: what to run the model with where nothing else is asked for; ``piaccel choose`` writes it."""
+
+    backend: str
+    variant: str
+    threads: _Positive
+    options: list[str] = []
+    """The backend's own, as "key=value"."""
+    board: str = ""
+    """The board's model that it was measured on, and holds for; "": any."""
+
+
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """``model.toml``."""
 
@@ -102,6 +114,7 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     accuracy: AccuracyTable | None = None
     fallback: list[str] = []
     """Backends in the order in which they are to serve; the next one when one is missing or lost."""
+    choice: ChoiceTable | None = None
 
     def to_toml(self) -> bytes:
         """Encode as TOML; ``format`` stands first, so that a reader of the future knows what follows."""
@@ -165,6 +178,11 @@ class Bundle:
     def fallback(self) -> tuple[str, ...]:
         """The backends that the manifest names, in the order in which they are to serve; none for most bundles."""
         return tuple(self.manifest.fallback) if self.manifest else ()
+
+    @property
+    def choice(self) -> ChoiceTable | None:
+        """What the manifest says to run it with; None for most bundles."""
+        return self.manifest.choice if self.manifest else None
 
     def variant(self, name: str) -> Variant:
         """Return the variant called ``name``. Raises OptionError."""
