@@ -81,7 +81,8 @@ def load(
     that works, and the next when that fails; ``Model.status`` tells who answers. ``fallback=False`` takes the first
     of them or raises why it cannot. With "auto" the backend, variant and thread count are the fastest that give the
     reference's answer on this board, measured the first time (some seconds, in child processes) and remembered;
-    ``Model.why`` tells the reason. With a backend's name nothing is measured, but a child process opens the file first
+    ``Model.why`` tells the reason. A bundle's ``[choice]`` for this board
+    comes before that. With a backend's name nothing is measured, but a child process opens the file first
     where it never did: a runtime that the file kills is a CrashError (not with ``try_first=False``, for a process that
     may die). ``isolate`` runs the network in a process of its
     own (``piaccel.apart``). ``options`` are the backends' own as
@@ -111,6 +112,8 @@ def load(
         return models.load(path, variant=variant, threads=threads, options=chosen_options, **overrides)
     asked = variant is not None or threads is not None or bool(chosen_options)
     pick = None if asked else _stated(bundle, root)
+    if pick is not None and try_first:
+        trial.once(path, pick.backend, variant=pick.variant, options=pick.options, **overrides)
     if pick is None:
         pick = choose(
             bundle, variant=variant, threads=threads, options=chosen_options, root=root, progress=progress, **overrides
@@ -163,7 +166,10 @@ def _stated(bundle: Bundle, root: str | os.PathLike[str]) -> Pick | None:
     from piaccel.device import board
 
     choice = bundle.choice
-    if choice is None or (choice.board and choice.board != board.detect(root).name):
+    if choice is None:
+        return None
+    here = board.detect(root)
+    if choice.board and choice.board != (here.model or here.cpu):
         return None
     if not backends.get(choice.backend).probe().ok:
         return None

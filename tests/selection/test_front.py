@@ -11,9 +11,9 @@ from piaccel.selection import Figure, Option
 from piaccel.selection.front import LARGER, SMALLER, beaten_by, beats, front
 
 
-def option(name: str, basis: str = "test", **values: float | None) -> Option:
+def option(name: str, basis: str = "test", model: str = "m", **values: float | None) -> Option:
     figures = {key: Figure(value, "made up", basis if key == "accuracy" else "") for key, value in values.items()}
-    return Option("m", "m", name, "litert", 1, figures)
+    return Option(model, model, name, "litert", 1, figures)
 
 
 small = st.one_of(st.none(), st.integers(1, 4).map(float))
@@ -56,3 +56,9 @@ def test_a_short_measurement_leaves_out_only_what_is_slower_by_more_than_it_may_
     found = beaten_by([fast, near, slow, exact, lean], slack=2.0)
     assert list(found) == [slow.name]
     assert found[slow.name] == fast.name
+
+
+def test_models_whose_accuracy_nobody_knows_do_not_beat_each_other() -> None:
+    fast = option("fast", latency_p99_ms=1.0, accuracy=None)
+    assert beats(fast, option("slow", latency_p99_ms=2.0, accuracy=None))
+    assert not beats(fast, option("slow", model="other", latency_p99_ms=2.0, accuracy=None))

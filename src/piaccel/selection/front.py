@@ -2,7 +2,8 @@
 
 Minimised: latency (p99), memory, power. Maximised: rate, accuracy. Two options are compared in a figure only where both
 have it; where one has it and the other does not, or their accuracies were measured on different things, neither beats
-the other. That keeps the relation an order: what is beaten by a beaten option is beaten too.
+the other. Variants of one model whose accuracy nobody knows are taken for equal there (they gave the reference's answer),
+different models are not. That keeps the relation an order: what is beaten by a beaten option is beaten too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def beats(one: Option, other: Option, slack: float = 1.0) -> bool:
     better = False
     for key in (*SMALLER, *LARGER) if slack == 1 else ROUGH:
         ours, theirs = one.value(key), other.value(key)
-        if ours is None and theirs is None:
+        if ours is None and theirs is None and (key != "accuracy" or one.model == other.model):
             continue
         if ours is None or theirs is None:
             return False
