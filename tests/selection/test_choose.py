@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from piaccel.selection.limits import parse
 from piaccel.selection.search import Round
 from piaccel.selection.writing import for_bundle
 
+FEW: dict[str, Any] = {"backends": ["litert", "opencv"], "threads": [1]}
 QUICK = (Round(0.02, 1, 4, slack=2.0, keep=3), Round(0.05, 1, 12))
 
 
@@ -46,7 +48,7 @@ def bundle(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(bundle: Path, demo: Path) -> Selection:
     limits = parse({"--max-memory": "4GB", "--max-power": "5", "--max-temp": "90"})
-    return choose([bundle.parent], limits, images=demo / "images", power=Meter(), rounds=QUICK)
+    return choose([bundle.parent], limits, images=demo / "images", power=Meter(), rounds=QUICK, **FEW)
 
 
 def test_real_networks_are_measured_and_each_figure_says_how(found: Selection) -> None:
@@ -56,7 +58,7 @@ def test_real_networks_are_measured_and_each_figure_says_how(found: Selection) -
         assert each.figures["accuracy"].how == "measured here: top-1 of 12 pictures"
         assert each.figures["power_w"].value == pytest.approx(4.5)
         assert "leaves out the supply's losses" in each.figures["power_w"].how
-        assert each.figures["latency_p99_ms"].how.endswith(f"slowest of {each.samples} samples") or each.samples >= 100
+        assert each.figures["latency_p99_ms"].how.startswith("measured here: picture to result, ")
         assert all(figure.how for figure in each.figures.values())
     assert found.pick is not None
     assert found.pick.value("accuracy") == max(each.value("accuracy") or 0 for each in found.options)
@@ -95,12 +97,12 @@ def test_ctrl_c_keeps_what_was_measured_and_says_so(bundle: Path) -> None:
 
     def stop(step: Progress) -> None:
         said.append(step.text)
-        if sum("measuring" in text for text in said) >= 2 and "loading" in step.text:
+        if sum("loading" in text for text in said) == 2:
             raise KeyboardInterrupt
 
-    found = choose([bundle], rounds=QUICK, progress=stop)
+    found = choose([bundle], rounds=QUICK, progress=stop, **FEW)
     assert found.interrupted
-    assert 1 <= len(found.options) < 8
+    assert len(found.options) == 1
     assert {each.round for each in found.options} == {1}
     assert found.pick in found.options
     assert "interrupted" in found.notes[0]
@@ -110,7 +112,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_so(bundle: Path) -> None:
 def test_pictures_without_classes_are_judged_by_agreement(bundle: Path, demo: Path, tmp_path: Path) -> None:
     for index, name in enumerate(("gear_good", "nut_good", "washer_chipped")):
         shutil.copy(demo / "images" / f"{name}.jpg", tmp_path / f"seen{index}.jpg")
-    found = choose([bundle], parse({"--max-accuracy-drop": "50%"}), images=tmp_path, rounds=(Round(0.02, 1, 4),))
+    found = choose([bundle], parse({"--max-accuracy-drop": "50%"}), images=tmp_path, rounds=QUICK[1:], **FEW)
     assert found.pick is not None
     assert found.pick.figures["accuracy"].how.startswith("agreement with the fp32 reference")
     assert found.pick.figures["accuracy"].how.endswith("on 3 pictures")
@@ -151,16 +153,17 @@ def test_a_written_choice_is_what_the_model_is_loaded_with(found: Selection, bun
 def test_the_command_answers_with_its_exit_code(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chooser.choose, "__kwdefaults__", {**chooser.choose.__kwdefaults__, "rounds": QUICK[1:]})
+    defaults = dict(chooser.choose.__kwdefaults__ or {})
+    monkeypatch.setattr(chooser.choose, "__kwdefaults__", {**defaults, "rounds": QUICK[1:]})
     config = tmp_path / "piaccel.toml"
     model = str(bundle / "int8.tflite")
     service = ["--write", "service", "--config", str(config)]
-    assert main(["choose", model, "--max-memory", "4GB", "--json", *service, "--dry-run"]) == 0
+    assert main(["choose", model, "--backend", "litert", "--max-memory", "4GB", "--json", *service, "--dry-run"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["schema"] == "piaccel.choice/1"
     assert "+[models.int8]" in said.err
     assert not config.exists()
-    assert main(["choose", model, "--max-memory", "1MB", *service]) == 1
+    assert main(["choose", model, "--backend", "litert", "--max-memory", "1MB", *service]) == 1
     said = capsys.readouterr()
     assert "nothing fits" in said.out
     assert "with --max-memory" in said.out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -45,6 +45,7 @@ def choose(
         str | None, typer.Option(help="The service's name of the model; the bundle's if not given.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, write nothing.")] = False,
+    backend: Annotated[str, typer.Option("--backend", "-b", help="all, or backends' names with commas.")] = "all",
     option: options.BackendOptions = [],  # noqa: B006 - typer copies it
     json: options.Json = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the front drawn.")] = None,
@@ -94,8 +95,9 @@ def choose(
             models,
             given,
             images=images,
-            prefer=prefer,  # type: ignore[arg-type] - checked above
+            prefer=cast(selection.Prefer, prefer),
             allow_unknown=allow_unknown,
+            backends=None if backend == "all" else [each.strip() for each in backend.split(",")],
             options=option,
             root=root,
             progress=tell,

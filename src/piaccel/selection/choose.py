@@ -31,6 +31,8 @@ def choose(
     images: Path | None = None,
     prefer: Prefer = "accuracy",
     allow_unknown: bool = False,
+    backends: Sequence[str] | None = None,
+    threads: Sequence[int] | None = None,
     options: Sequence[str] = (),
     power: PowerSource | None = None,
     root: str | os.PathLike[str] = "/",
@@ -41,6 +43,7 @@ def choose(
     """Find what to run on this board: measure all ways to run the models at ``paths``, and pick what meets ``limits``.
 
     ``paths`` are bundles, model files, or folders of them; ``images`` is a folder of pictures to measure accuracy on;
+    ``backends`` and ``threads`` narrow what is tried (else all, with one, half and all cores);
     ``overrides`` as for ``piaccel.load``. Ctrl-C ends the search: what was measured by then is judged, and
     ``interrupted`` says so. Raises NotFoundError, InputError, ModelError, OptionError for what is wrong before that.
     """
@@ -54,6 +57,8 @@ def choose(
         bundles,
         limits,
         images=shown.find(images) if images is not None else (),
+        backends=backends,
+        threads=threads,
         options=options,
         overrides=overrides,
         sensors=sensors.find(root),

@@ -2,8 +2,8 @@
 
 Minimised: latency (p99), memory, power. Maximised: rate, accuracy. Two options are compared in a figure only where both
 have it; where one has it and the other does not, or their accuracies were measured on different things, neither beats
-the other. Variants of one model whose accuracy nobody knows are taken for equal there (they gave the reference's answer),
-different models are not. That keeps the relation an order: what is beaten by a beaten option is beaten too.
+the other. Variants of one model whose accuracy nobody knows are taken for equal there, as they gave the reference's
+answer; different models are not. That keeps the relation an order: what is beaten by a beaten option is beaten too.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from piaccel import backends
+from piaccel import backends as seam
 from piaccel.bench import Measurement
 from piaccel.bench import plan as plans
 from piaccel.bench.environment import usable_cores
@@ -76,6 +76,8 @@ class Search:
         limits: Sequence[Limit],
         *,
         images: Sequence[Path] = (),
+        backends: Sequence[str] | None = None,
+        threads: Sequence[int] | None = None,
         options: Sequence[str] = (),
         overrides: Mapping[str, Any] | None = None,
         sensors: Iterable[Sensor] = (),
@@ -88,7 +90,11 @@ class Search:
         self._board, self._overrides = board or {}, overrides or {}
         self.left_out: list[LeftOut] = []
         self._found: dict[str, Option] = {}
-        self._models = [self._model(each, images, options) for each in bundles]
+        cores = usable_cores()
+        counts = threads or sorted({1, max(cores // 2, 1), cores})
+        self._models = [
+            self._model(each, plans.make(each, backends, None, counts, options), images) for each in bundles
+        ]
 
     @property
     def options(self) -> list[Option]:
@@ -106,10 +112,8 @@ class Search:
             if number < len(self._rounds):
                 self._narrow(number, each)
 
-    def _model(self, bundle: Bundle, images: Sequence[Path], options: Sequence[str]) -> _Model:
-        cores = usable_cores()
-        plan = plans.make(bundle, None, None, sorted({1, max(cores // 2, 1), cores}), options)
-        cameras = [each for each in plan.candidates if backends.get(each.backend).brings_camera]
+    def _model(self, bundle: Bundle, plan: Plan, images: Sequence[Path]) -> _Model:
+        cameras = [each for each in plan.candidates if seam.get(each.backend).brings_camera]
         for each in cameras:
             self._leave_out(f"{bundle.name}: {each.name}", "answers its own camera only, it cannot be fed", 0)
         for each, reason in plan.rejected:
@@ -269,7 +273,7 @@ class _Watts:
 
 
 def _is_model(path: Path) -> bool:
-    return path.is_file() and any(backend.accepts(path) for backend in backends.every())
+    return path.is_file() and any(backend.accepts(path) for backend in seam.every())
 
 
 def _spread(paths: Sequence[Path]) -> tuple[Path, ...]:

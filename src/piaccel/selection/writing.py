@@ -35,8 +35,8 @@ class Edit:
 
     def diff(self) -> str:
         """Return the change as a unified diff; "" where the file says it already."""
-        lines = [text.splitlines(keepends=True) for text in (self.before, self.after)]
-        return "".join(difflib.unified_diff(*lines, fromfile=str(self.path), tofile=f"{self.path} (new)"))
+        old, new = (text.splitlines(keepends=True) for text in (self.before, self.after))
+        return "".join(difflib.unified_diff(old, new, str(self.path), f"{self.path} (new)"))
 
     def apply(self) -> None:
         """Write the file whole. Raises InputError if it changed since it was read, WriteError."""
