@@ -38,7 +38,7 @@ def test_every_command_that_a_page_shows_exists_with_its_options(page: Path) -> 
         known = {
             option for parameter in COMMANDS[command].params for option in (*parameter.opts, *parameter.secondary_opts)
         }
-        for option in re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", line):
+        for option in re.findall(r"(?<![\w-])(--[a-z][a-z0-9-]*)", line):
             assert option in known | {"--help", "--verbose"}, f"{option} in: {line}"
 
 

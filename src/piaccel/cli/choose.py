@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -95,7 +95,7 @@ def choose(
             models,
             given,
             images=images,
-            prefer=cast(selection.Prefer, prefer),
+            prefer=prefer,
             allow_unknown=allow_unknown,
             backends=None if backend == "all" else [each.strip() for each in backend.split(",")],
             options=option,
