@@ -21,6 +21,7 @@ from piaccel.selection.choose import choose
 from piaccel.selection.limits import parse
 from piaccel.selection.search import Round
 from piaccel.selection.writing import for_bundle
+from piaccel.testing.fake_board import FakeBoard
 
 FEW: dict[str, Any] = {"backends": ["litert", "opencv"], "threads": [1]}
 QUICK = (Round(0.02, 1, 4, slack=2.0, keep=3), Round(0.05, 1, 12))
@@ -90,6 +91,23 @@ def test_the_page_shows_the_front_and_needs_nothing_else(found: Selection) -> No
 
 def test_a_selection_survives_the_way_to_json_and_back(found: Selection) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=Selection) == found
+
+
+def test_the_temperature_of_the_board_is_held_against_its_limit(bundle: Path, tmp_path: Path) -> None:
+    board = FakeBoard(tmp_path / "pi", "pi5", state="cool")
+    few: dict[str, Any] = {"backends": ["litert"], "threads": [1], "rounds": QUICK[1:], "root": board.root}
+    model = bundle / "int8.tflite"
+    found = choose([model], parse({"--max-temp": "95"}), **few)
+    assert found.fits
+    assert found.pick is not None
+    temperature = found.pick.value("temp_c")
+    assert temperature is not None
+    assert found.pick.figures["temp_c"].how.endswith("not a sustained one")
+    assert "piaccel soak" in found.notes[0]
+    hot = choose([model], parse({"--max-temp": "20"}), **few)
+    assert hot.pick is None
+    assert hot.ruled_out == {"--max-temp": 1}
+    assert hot.changes[0].bound == temperature
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_so(bundle: Path) -> None:
