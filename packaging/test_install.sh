@@ -22,7 +22,9 @@ if [ "${2:-}" = inside ]; then # the namespace
     echo ":qemu-aarch64:M::$magic:$mask:$qemu:F" >/proc/sys/fs/binfmt_misc/register
     if [ -d "$root/debootstrap" ]; then
         echo "== unpack and configure $release"
-        chroot "$root" /debootstrap/debootstrap --second-stage >"$root/second-stage.log" || { tail "$root/second-stage.log"; exit 1; }
+        # "lxc": the devices are there already, and here none can be made
+        container=lxc chroot "$root" /debootstrap/debootstrap --second-stage >"$root/second-stage.log" ||
+            { tail "$root/second-stage.log"; exit 1; }
     fi
     mount -t proc proc "$root/proc"
     mount --bind "$root/cpuinfo" "$root/proc/cpuinfo"
