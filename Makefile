@@ -8,9 +8,10 @@ VENV    ?= .venv$(if $(filter-out default,$(PROFILE)),-$(PROFILE))
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready-$(PROFILE)
 OUT     ?= out
+RELEASE ?= bookworm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-arm64 lint types check torture clients fuzz benchmarks lock clean
+.PHONY: help setup demo test test-arm64 test-install lint types check torture clients fuzz benchmarks lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +37,9 @@ test: $(READY) ## Run all tests; TESTS='tests/cli -x' for some
 
 test-arm64: $(READY) ## Run tests with the aarch64 wheels on emulated boards (minutes)
 	$(BIN)/python -m tests.arm64 --profile $(PROFILE) $(ARM64)
+
+test-install: $(READY) ## Try packaging/install.sh in a clean arm64 Debian under qemu-user; RELEASE=trixie, as root (long)
+	PYTHON=$(BIN)/python packaging/test_install.sh $(RELEASE)
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
@@ -67,4 +71,4 @@ lock: $(READY) ## Resolve the lock files anew
 	$(COMPILE) --python-platform aarch64-manylinux_2_35 -c requirements/bookworm.in -o requirements/bookworm.txt
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-* $(OUT) build/arm64 .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* $(OUT) build/arm64 build/install .mypy_cache .ruff_cache .pytest_cache .hypothesis

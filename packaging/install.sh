@@ -249,9 +249,9 @@ for extra in ${extras//,/ }; do
     [[ " $EXTRAS_KNOWN " == *" $extra "* ]] || fail "$extra is no extra of piaccel" "choose from: $EXTRAS_KNOWN"
 done
 
-# MB on the disk while it installs (the wheels and what is unpacked), measured with du: docs/install.md.
-declare -A size=([onnx]=180 [openvino]=260 [ncnn]=40 [runtimes]=480 [opcua]=50 [serve]=60 [grpc]=40 [trace]=20 [run]=120)
-need=400
+# MB on the disk while it installs: the aarch64 wheels and what they unpack to, by du, rounded up (docs/install.md).
+declare -A size=([onnx]=140 [openvino]=140 [ncnn]=40 [runtimes]=300 [opcua]=50 [serve]=60 [grpc]=40 [trace]=20 [run]=140)
+need=340
 for extra in ${extras//,/ }; do need=$((need + ${size[$extra]:-20})); done
 there=$prefix
 while ! [ -d "$there" ]; do there=$(dirname "$there"); done
