@@ -316,12 +316,12 @@ run_into "$new/$NOTE" printf '%s\n' "extras=$extras" "profile=$profile"
 run "$python" -m venv --system-site-packages "$new"
 run mkdir -- "$new/tmp" # /tmp may lie in memory, and the wheels are large
 
-# The versions that piaccel was tested with, where the repository lies around this script.
 pip=("$new/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --no-input --only-binary :all:)
 pip+=(--ignore-installed) # what apt installs or removes later must not matter
-if [ -n "$offline" ]; then pip+=(--no-index --find-links "$(realpath -- "$offline")"); fi
 lock=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/../requirements/$profile.txt
-if [ -f "$lock" ]; then
+if [ -n "$offline" ]; then
+    pip+=(--no-index --find-links "$(realpath -- "$offline")")
+elif [ -f "$lock" ]; then # the versions that piaccel was tested with, where its repository lies around this script
     run_into "$new/constraints.txt" sed -n 's/^\([a-z0-9].*==.*[^ ]\) *\\$/\1/p' "$(realpath -- "$lock")"
     pip+=(--constraint "$new/constraints.txt")
 fi

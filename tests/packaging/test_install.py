@@ -144,6 +144,13 @@ def test_bookworm_gets_numpy_1_and_the_versions_of_its_lock_file(machine: Machin
     assert "numpy<2" not in shown
 
 
+def test_wheels_of_a_folder_are_not_held_to_the_lock_file(machine: Machine, tmp_path: Path) -> None:
+    shown = machine.install("--dry-run", "--profile", "bookworm", "--offline", tmp_path).stdout
+    assert f"--no-index --find-links {tmp_path}" in shown
+    assert "requirements" not in shown
+    assert "'numpy<2'" in shown
+
+
 @pytest.mark.parametrize(
     ("command", "words", "said"),
     [
