@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,12 +224,16 @@ def _started(name: str, command: Sequence[str], port: int) -> Iterator[psutil.Pr
             _wait(name, child, port, log)
             yield psutil.Process(child.pid)
         finally:
+            family = psutil.Process(child.pid).children(recursive=True)  # LitServe leaves some behind
             child.terminate()
             try:
                 child.wait(20)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            for each in family:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
 
 
 def _wait(name: str, child: subprocess.Popen[bytes], port: int, log: object) -> None:
