@@ -9,7 +9,7 @@ from pathlib import Path
 
 import piaccel
 from benchmarks import DEMO, SHARED, Row
-from piaccel import auto
+from piaccel import fastest
 from piaccel.bench import Measurement
 from piaccel.bench.environment import usable_cores
 from piaccel.bundles import Bundle
@@ -34,7 +34,7 @@ def _speed(row: Measurement) -> float:
 
 def _compare(path: Path) -> Row:
     bundle = Bundle.open(path)
-    pick = auto.choose(bundle).pick
+    pick = fastest.choose(bundle).pick
     counts = range(1, usable_cores() + 1)
     report = piaccel.benchmark(path, threads=list(counts), duration_s=0.7, repeats=5)
     agreeing = sorted((row for row in report.measurements if row.agreement and row.agreement.agrees), key=_speed)

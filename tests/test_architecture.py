@@ -32,7 +32,7 @@ LAYERS = (
     {"backends", "tasks", "sources", "sinks", "device"},
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
     {"optimize", "bench", "catalogue", "compilers", "testing"},
-    {"auto", "selection", "selftest"},
+    {"auto", "fastest", "selection", "selftest"},
     {"pipeline"},
     {"serving", "fleet", "soak"},
     {"piaccel"},
@@ -54,6 +54,7 @@ TOGETHER = (
         "specs",
     },
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
+    {"auto", "fastest"},
 )
 
 
@@ -140,3 +141,19 @@ def test_the_help_loads_no_runtime_and_no_numpy() -> None:
     script += f"    {statement.splitlines()[1]}"
     forbidden = {"numpy", "cv2", "ai_edge_litert", "onnxruntime", "openvino", "ncnn", "onnx", "tensorflow", "psutil"}
     assert not loaded_by(script) & forbidden
+
+
+def test_a_named_backend_needs_neither_the_benchmark_nor_a_look_at_all_that_is_installed(demo: Path) -> None:
+    """A version of a service starts in a fresh process while others answer: what it imports, they feel."""
+    code = f"""
+import sys
+from piaccel.serving.host import Host
+from piaccel.serving.runner import Opening
+from pathlib import Path
+bundle = Path({str(demo / "bundle")!r})
+host = Host(Opening(path=bundle, backend="litert", variant="int8-tflite", pictures=False), alone=True)
+assert not host.check().reason
+print(*(name for name in ("piaccel.bench.run", "importlib.metadata", "cv2") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout.split()

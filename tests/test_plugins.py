@@ -47,7 +47,7 @@ def _forget() -> None:
         del sys.modules[name]
     importlib.invalidate_caches()
     plugins.names.cache_clear()
-    plugins._modules.cache_clear()
+    plugins._others.cache_clear()
 
 
 def test_our_files_are_listed_by_name_and_sorted() -> None:

@@ -9,10 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from piaccel import backends, config
 from piaccel.errors import (
     CrashError,
     HangError,
@@ -43,6 +45,25 @@ def order_of(text: str) -> tuple[str, ...]:
     if not all(names) or len(set(names)) != len(names):
         raise OptionError(f"{text!r} is no list of backends", hint="write it as: hailo > edgetpu > litert")
     return names
+
+
+def share_out(options: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Give each of the backends ``names`` those of the "key=value" options that it has.
+
+    Raises OptionError for one that none of them has, or a wrong value.
+    """
+    given: dict[str, tuple[str, ...]] = {}
+    known = {name: {each.name for each in fields(backends.get(name).options)} for name in names}
+    for option in options:
+        key = option.partition("=")[0].strip()
+        takers = [name for name, keys in known.items() if key in keys]
+        if not takers:
+            keys = sorted(set().union(*known.values()))
+            raise OptionError(f"no backend here has an option {key!r}", hint=f"the options are {', '.join(keys)}")
+        for name in takers:
+            given[name] = (*given.get(name, ()), option)
+            config.options(backends.get(name).options, given[name])
+    return given
 
 
 class FallbackModel(Model):

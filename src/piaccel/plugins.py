@@ -8,7 +8,6 @@ public subclass of its folder's seam. Another package registers ``piaccel.backen
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import inspect
 import pkgutil
 from functools import cache
@@ -22,7 +21,7 @@ T = TypeVar("T")
 @cache
 def names(kind: str) -> tuple[str, ...]:
     """Return the sorted names of all plug-ins of ``kind`` ("backends", "tasks", ...)."""
-    return tuple(sorted(_modules(kind)))
+    return tuple(sorted({**_others(kind), **_ours(kind)}))
 
 
 def load(kind: str, name: str, seam: type[T]) -> type[T]:
@@ -31,14 +30,14 @@ def load(kind: str, name: str, seam: type[T]) -> type[T]:
     Raises OptionError when there is no such plug-in, when it does not import, or when it does not define exactly one
     public subclass of ``seam``.
     """
-    modules = _modules(kind)
-    if name not in modules:
-        raise OptionError(f"no {kind.rstrip('s')} is called {name!r}", hint=f"choose from {', '.join(sorted(modules))}")
+    found_in = _ours(kind).get(name) or _others(kind).get(name)
+    if found_in is None:
+        raise OptionError(f"no {kind.rstrip('s')} is called {name!r}", hint=f"choose from {', '.join(names(kind))}")
     try:
-        module = importlib.import_module(modules[name])
+        module = importlib.import_module(found_in)
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
-        raise OptionError(f"{modules[name]} does not import: {type(error).__name__}: {lines[-1]}") from error
+        raise OptionError(f"{found_in} does not import: {type(error).__name__}: {lines[-1]}") from error
     found = [
         value
         for key, value in vars(module).items()
@@ -51,12 +50,18 @@ def load(kind: str, name: str, seam: type[T]) -> type[T]:
 
 
 @cache
-def _modules(kind: str) -> dict[str, str]:
+def _ours(kind: str) -> dict[str, str]:
     package = importlib.import_module(f"piaccel.{kind}")
-    ours = {
+    return {
         info.name: f"{package.__name__}.{info.name}"
         for info in pkgutil.iter_modules(package.__path__)
         if not info.name.startswith("_")
     }
-    others = {point.name: point.value for point in importlib.metadata.entry_points(group=f"piaccel.{kind}")}
-    return {**others, **ours}
+
+
+@cache
+def _others(kind: str) -> dict[str, str]:
+    """Other packages' plug-ins; a name of ours never needs the look through all that is installed."""
+    import importlib.metadata
+
+    return {point.name: point.value for point in importlib.metadata.entry_points(group=f"piaccel.{kind}")}

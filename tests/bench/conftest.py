@@ -35,7 +35,7 @@ def strange_backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the backends ``crashes`` and ``lies`` findable, here and in child processes."""
 
     def forget() -> None:
-        for cached in (plugins.names, plugins._modules, backends.get):
+        for cached in (plugins.names, plugins._others, backends.get):
             cached.cache_clear()
 
     monkeypatch.syspath_prepend(str(STRANGE))

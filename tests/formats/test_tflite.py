@@ -122,3 +122,14 @@ def test_a_compiled_model_tells_what_is_left_to_the_cpu(name: str, left: int, sh
     assert network.edgetpu
     assert network.cpu_operators == left
     assert network.inputs[0].dtype == np.uint8
+
+
+def test_a_file_is_read_once_for_all_who_look_at_it_and_again_when_it_has_changed(tmp_path: Path) -> None:
+    file = samples.tflite(tmp_path / "net.tflite")
+    first = formats.read(file)
+    assert formats.read(file) is first
+    file.write_bytes(file.read_bytes() + b"\0" * 4)
+    assert formats.read(file).size_bytes == first.size_bytes + 4
+    file.write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelError):
+        formats.read(file)

@@ -250,7 +250,7 @@ def _forget() -> None:
         del sys.modules[name]
     importlib.invalidate_caches()
     plugins.names.cache_clear()
-    plugins._modules.cache_clear()
+    plugins._others.cache_clear()
     backends.get.cache_clear()
 
 

@@ -15,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piaccel.bench import Agreement
-from piaccel.bench.measure import Answer
 from piaccel.tasks import Detections
 from piaccel.tensors import Array
+
+if TYPE_CHECKING:
+    from piaccel.bench.measure import Answer
 
 FLOAT32 = ("fp32", "float32", "f32")
 CERTAIN = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from piaccel import backends, config, formats, models
@@ -11,6 +11,7 @@ from piaccel.backends import Availability, Backend
 from piaccel.bench.environment import usable_cores
 from piaccel.bundles import Bundle, Variant
 from piaccel.errors import ModelError, NotFoundError, OptionError, UnavailableError
+from piaccel.fallback import share_out
 
 _EXACTNESS = ("fp64", "fp32", "float32", "fp16", "float16", "bf16", "mixed", "unknown")
 """Precisions from the most exact one on; integers come last."""
@@ -136,22 +137,3 @@ def _refused(
 
 def _exactness(precision: str) -> int:
     return _EXACTNESS.index(precision) if precision in _EXACTNESS else len(_EXACTNESS)
-
-
-def share_out(options: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Give each of the backends ``names`` those of the "key=value" options that it has.
-
-    Raises OptionError for one that none of them has, or a wrong value.
-    """
-    given: dict[str, tuple[str, ...]] = {}
-    known = {name: {each.name for each in fields(backends.get(name).options)} for name in names}
-    for option in options:
-        key = option.partition("=")[0].strip()
-        takers = [name for name, keys in known.items() if key in keys]
-        if not takers:
-            keys = sorted(set().union(*known.values()))
-            raise OptionError(f"no backend here has an option {key!r}", hint=f"the options are {', '.join(keys)}")
-        for name in takers:
-            given[name] = (*given.get(name, ()), option)
-            config.options(backends.get(name).options, given[name])
-    return given

@@ -143,13 +143,13 @@ def _remembered(
     model: Path, variant: str | None, counts: list[int] | None, option: list[str], root: Path, given: dict[str, Any]
 ) -> Report:
     """Print what was picked and return the measurements behind it."""
-    from piaccel import auto
+    from piaccel import fastest
     from piaccel.bundles import Bundle
 
     if counts is not None and len(counts) > 1:
         raise OptionError("--cached is for one number of threads, or for none named")
     count = counts[0] if counts else None
-    found = auto.cached(Bundle.open(model), variant=variant, threads=count, options=option, root=root, **given)
+    found = fastest.cached(Bundle.open(model), variant=variant, threads=count, options=option, root=root, **given)
     if found is None:
         raise UnavailableError(
             f"{model}: auto has not measured it yet with this board, these files and these versions",

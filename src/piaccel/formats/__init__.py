@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from piaccel.errors import ModelError
@@ -24,8 +26,29 @@ def read(path: Path, size: tuple[int, int] | None = None) -> Network:
     """
     path = existing(path)
     try:
-        reader = importlib.import_module(f"{__name__}.{kind_of(path)}")
-        network: Network = reader.read(path, size)
+        kind = kind_of(path)
+        if kind in _ONE_FILE:
+            return _read_once(kind, path, size, _stamp(path))
+        return _read(kind, path, size)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+_ONE_FILE = ("tflite", "hef", "rpk")
+"""Formats whose network is one file: until it changes, it says the same."""
+
+
+def _read(kind: str, path: Path, size: tuple[int, int] | None) -> Network:
+    network: Network = importlib.import_module(f"{__name__}.{kind}").read(path, size)
     return network
+
+
+@lru_cache(maxsize=1)
+def _read_once(kind: str, path: Path, size: tuple[int, int] | None, stamp: tuple[int, ...]) -> Network:
+    """A model is looked at by several before it runs, and a small board reads it for a second."""
+    return _read(kind, path, size)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -15,11 +15,11 @@ from typing import Any
 
 from piaccel import backends
 from piaccel.bench import Agreement, Measurement, Report
-from piaccel.bench.plan import share_out
 from piaccel.bench.run import Progress, benchmark
 from piaccel.bench.statistics import percentile
 from piaccel.bundles import Bundle
 from piaccel.errors import InputError
+from piaccel.fallback import share_out
 from piaccel.images import find_images
 from piaccel.selftest.soak import Soak as Soak
 from piaccel.selftest.soak import soak

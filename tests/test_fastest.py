@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from piaccel import auto, packing
-from piaccel.auto import Choice
+from piaccel import auto, fastest, packing
 from piaccel.bench.run import Progress
 from piaccel.bundles import Bundle
 from piaccel.errors import ModelError, OptionError
+from piaccel.fastest import Choice
 from piaccel.testing.fake_board import FakeBoard
 from tests.classifiers import colour, labels_file, onnx_classifier
 
@@ -20,7 +20,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         for name in ("FIRST", "SECOND"):
-            patch.setattr(auto, name, replace(getattr(auto, name), duration_s=0.01, repeats=1, min_queries=2))
+            patch.setattr(fastest, name, replace(getattr(fastest, name), duration_s=0.01, repeats=1, min_queries=2))
         yield
 
 
@@ -34,14 +34,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def choice(bundle: Bundle) -> Choice:
-    return auto.choose(bundle, threads=1)
+    return fastest.choose(bundle, threads=1)
 
 
 def test_a_choice_is_measured_once_and_then_remembered(bundle: Bundle, choice: Choice) -> None:
     assert choice.remembered is not None
-    assert choice.remembered.is_relative_to(auto.folder())
-    assert auto.choose(bundle, threads=1, progress=lambda _: pytest.fail("it was measured again")) == choice
-    assert auto.cached(bundle, threads=1) == choice
+    assert choice.remembered.is_relative_to(fastest.folder())
+    assert fastest.choose(bundle, threads=1, progress=lambda _: pytest.fail("it was measured again")) == choice
+    assert fastest.cached(bundle, threads=1) == choice
     assert {row.backend for row in choice.report.measurements if row.repeats} >= {choice.pick.backend, "opencv"}
 
 
@@ -55,13 +55,13 @@ def test_the_picked_model_says_why_it_was_picked(bundle: Bundle, choice: Choice)
 
 
 def test_what_could_change_the_choice_is_measured_anew(bundle: Bundle, choice: Choice, tmp_path: Path) -> None:
-    assert auto.cached(bundle, threads=1) == choice
+    assert fastest.cached(bundle, threads=1) == choice
     pi5 = FakeBoard(tmp_path / "pi5", "pi5")
-    assert auto.cached(bundle, threads=1, root=pi5.root) is None, "another board"
-    assert auto.cached(bundle, threads=2) is None, "another question"
-    assert auto.cached(bundle, threads=1, mean=(1.0,)) is None, "another preprocessing"
+    assert fastest.cached(bundle, threads=1, root=pi5.root) is None, "another board"
+    assert fastest.cached(bundle, threads=2) is None, "another question"
+    assert fastest.cached(bundle, threads=1, mean=(1.0,)) is None, "another preprocessing"
     other = Bundle.open(onnx_classifier(tmp_path / "other.onnx", order=(2, 1, 0)))
-    assert auto.cached(other, threads=1) is None, "another file"
+    assert fastest.cached(other, threads=1) is None, "another file"
 
 
 def test_a_damaged_memory_is_not_believed(bundle: Bundle, choice: Choice) -> None:
@@ -69,9 +69,9 @@ def test_a_damaged_memory_is_not_believed(bundle: Bundle, choice: Choice) -> Non
     whole = choice.remembered.read_bytes()
     for damage in (b"", b"{}", b"[1]", whole[:-200]):
         choice.remembered.write_bytes(damage)
-        assert auto.cached(bundle, threads=1) is None
+        assert fastest.cached(bundle, threads=1) is None
     choice.remembered.write_bytes(whole)
-    assert auto.cached(bundle, threads=1) == choice
+    assert fastest.cached(bundle, threads=1) == choice
 
 
 def test_a_disk_that_takes_no_cache_does_not_keep_a_model_from_running(
@@ -80,14 +80,14 @@ def test_a_disk_that_takes_no_cache_does_not_keep_a_model_from_running(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     steps: list[Progress] = []
-    assert auto.choose(bundle, threads=1, progress=steps.append).remembered is None
+    assert fastest.choose(bundle, threads=1, progress=steps.append).remembered is None
     assert steps[-1].done == steps[-1].total
 
 
 def test_a_variant_that_lies_is_never_picked(tmp_path: Path) -> None:
     nets = [onnx_classifier(tmp_path / "net.onnx"), onnx_classifier(tmp_path / "liar.onnx", order=(1, 2, 0))]
     packing.pack(nets, tmp_path / "bundle")
-    report = auto.choose(Bundle.open(tmp_path / "bundle"), threads=1)
+    report = fastest.choose(Bundle.open(tmp_path / "bundle"), threads=1)
     assert report.pick.variant == "net.onnx"
     liars = [row for row in report.report.measurements if row.variant == "liar.onnx" and row.agreement]
     assert liars
@@ -96,7 +96,7 @@ def test_a_variant_that_lies_is_never_picked(tmp_path: Path) -> None:
 
 def test_an_option_that_no_backend_has_is_named(bundle: Bundle) -> None:
     with pytest.raises(OptionError, match="no backend here has an option 'colour'"):
-        auto.choose(bundle, options=["colour=red"])
+        fastest.choose(bundle, options=["colour=red"])
 
 
 def test_a_model_that_nothing_can_run_is_one_clear_error(tmp_path: Path) -> None:
