@@ -247,7 +247,7 @@ def test_a_machine_that_is_no_raspberry_pi_has_no_levers_of_the_firmware(tmp_pat
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe\0\n[", b"9" * 5000, b"= \n[\n/dev/zram0 x y z\nCONF_SWAPSIZE=\n" * 3])
 def test_files_full_of_nonsense_are_told_or_passed_over(tmp_path: Path, data: bytes) -> None:
     root = FakeBoard(tmp_path / "pi", "pi5", accelerators=["hailo8", "imx500"]).root
-    inside = [each for each in root.rglob("*") if each.is_file() and not each.is_symlink()]  # links lead out of the tree
+    inside = [each for each in root.rglob("*") if each.is_file() and not each.is_symlink()]  # links lead out of it
     for path in [each for each in inside if "device-tree/model" not in str(each)]:
         path.write_bytes(data)
     before = snapshot(root)
