@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from piaccel.serving.log import Log
 from piaccel.serving.service import Service
 from piaccel.serving.settings import Settings
 from piaccel.serving.tracing import Tracing
+
+SWITCH_S = 0.001
+"""How long a thread that loads or checks a version may keep Python's lock from requests; Python's own 5 ms shows."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,13 @@ def run(settings: Settings, started: Callable[[Addresses, Service], None] = lamb
         import uvloop
     except ImportError as error:
         raise UnavailableError("uvicorn and uvloop are not installed", hint="pip install 'piaccel[serve]'") from error
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, started))
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(min(SWITCH_S, before_s))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, started))
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 async def serve(

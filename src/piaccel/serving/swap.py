@@ -27,7 +27,7 @@ MEMORY_FACTOR = 1.3
 """Two versions are held at a time where so many times the new one's need is available."""
 _FIRST_GUESS_BYTES = 120 << 20
 """What a version takes before one was ever loaded: an interpreter, NumPy, a runtime, a small network."""
-_WATCH_S = 0.2
+_WATCH_S = 0.05
 
 
 async def bring(lineup: Lineup, name: str) -> None:
