@@ -6,6 +6,7 @@ import pytest
 
 from piaccel.device import power
 from piaccel.errors import OptionError
+from piaccel.testing.__main__ import main
 from piaccel.testing.captures import PMIC
 from piaccel.testing.fake_board import FakeBoard
 from piaccel.testing.fake_power import CAPTURED_W, monitor_files, pmic_answer
@@ -37,3 +38,9 @@ def test_the_meters_follow_the_work(tmp_path: Path, kind: str) -> None:
     board.advance(1.0, 1.0)
     assert idle == pytest.approx(1.1451 * board.power_w(0.0) + 0.5879, rel=0.005)
     assert source.read() == pytest.approx(1.1451 * board.power_w(1.0) + 0.5879, rel=0.005)
+
+
+def test_the_command_line_makes_a_board_with_a_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fake-board", "pi4", str(tmp_path / "pi"), "--monitor", "ina219"]) == 0
+    assert "pi4, cool, ina219" in capsys.readouterr().out
+    assert [each.name for each in power.sources(tmp_path / "pi")] == ["hwmon:ina219"]

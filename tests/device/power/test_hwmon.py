@@ -119,6 +119,7 @@ def test_in_the_lead_of_a_usb_device_it_holds_that_device_alone(board: FakeBoard
     board.wire()
     source = named(board, "hwmon:ina226,in=usb")
     assert source.covers == {"usb"}
+    assert "taken to sit in a USB device's lead" in source.how
     assert power.refusal(source, power.used_by("litert"), power.used_by("edgetpu", "usb")) is not None
     for wrong in ("hwmon,in=roof", "hwmon,at=usb", "hwmon,in"):
         with pytest.raises(OptionError, match="power source"):

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from piaccel.device import power
 from piaccel.device.power.source import PowerSource
@@ -251,3 +253,21 @@ def test_where_an_accelerator_sits_is_told_by_the_device_or_taken_as_either() ->
     assert power.used_by("openvino", "MYRIAD") == {"cpu", "usb"}
     assert power.used_by("openvino", "CPU") == {"cpu"}
     assert power.used_by("imx500") == {"cpu", "camera"}
+
+
+@given(
+    st.lists(st.floats(0.1, 30), min_size=2, max_size=40),
+    st.integers(0, 4_000_000_000),
+    st.integers(1, 4_000_000_000),
+    st.floats(0, 1),
+)
+def test_two_parts_of_a_time_use_as_much_as_the_whole(
+    watts: list[float], start_ns: int, long_ns: int, cut: float
+) -> None:
+    readings = [power.Reading(100_000_000 * number, value) for number, value in enumerate(watts)]
+    middle_ns, end_ns = start_ns + round(cut * long_ns), start_ns + long_ns
+    edges = [(start_ns, middle_ns), (middle_ns, end_ns), (start_ns, end_ns)]
+    # a period so long that nothing is unseen
+    parts = [power.integrate(readings, *edge, period_s=10, relative=None).joules for edge in edges]
+    assert (parts[0] or 0) + (parts[1] or 0) == pytest.approx(parts[2])
+    assert min(watts) * long_ns / 1e9 <= (parts[2] or 0) * (1 + 1e-9) <= max(watts) * long_ns / 1e9 * (1 + 2e-9)

@@ -18,6 +18,9 @@ PLACES: dict[str, tuple[frozenset[Part], str]] = {
 }
 """Where the shunt sits: what a reading holds then, and what it leaves out."""
 
+SITS = {"board": "the board's 5 V feed", "usb": "a USB device's lead", "pcie": "a module's supply"}
+"""The same in words: nothing but the user's word tells it."""
+
 
 @dataclass(frozen=True)
 class Chip:

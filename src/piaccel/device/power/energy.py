@@ -94,7 +94,7 @@ def integrate(
     """Integrate from ``start_ns`` to ``end_ns`` by trapezoids; ``readings`` are in the order of time.
 
     Between two readings the power is a straight line, and so it is at both ends; before the first and after the last
-    reading it is taken as theirs, which is unseen when it is for longer than a period.
+    reading it is taken as theirs. What is longer than two and a half periods, or has a failure in it, is unseen.
     """
     seconds = (end_ns - start_ns) / 1e9
     good = [(each.at_ns, each.watts) for each in readings if each.watts is not None]
@@ -117,7 +117,7 @@ def integrate(
         slope = (after - before) / (to_ns - from_ns)
         middle = before + slope * ((left + right) / 2 - from_ns)
         joules += middle * (right - left) / 1e9
-        if to_ns - from_ns > limit_ns or any(from_ns < at < to_ns for at in failed):
+        if to_ns - from_ns > limit_ns or any(from_ns < at <= to_ns for at in failed):
             unseen_s += (right - left) / 1e9
     seen = inside or [first[1], last[1]]
     spread = statistics.stdev(seen) if len(seen) > 1 else 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from piaccel.device.power.chips import CHIPS, options, place
+from piaccel.device.power.chips import CHIPS, SITS, options, place
 from piaccel.device.power.source import PowerSource
 from piaccel.device.tree import Tree, contents
 from piaccel.errors import OptionError, UnavailableError
@@ -36,12 +36,13 @@ class Hwmon(PowerSource):
         self._current, self._bus = folder / f"curr{number}_input", folder / f"in{number}_input"
         self._drop = folder / (f"in{number + 3}_input" if channel else "in0_input")
         self._drop_per_mv = 1000 if channel else 1
-        self.how = f"hwmon {self._power.name if self._power else f'{self._bus.name} x {self._current.name}'}"
+        files = self._power.name if self._power else f"{self._bus.name} x {self._current.name}"
+        self.covers, self.leaves_out = place(where, name)
+        self.how = f"hwmon {files}, taken to sit in {SITS[where]}"
         self.uncertainty = self._chip.uncertainty
         self.accuracy = self._chip.accuracy + self._shunt(
             folder / (f"shunt{number}_resistor" if channel else "shunt_resistor")
         )
-        self.covers, self.leaves_out = place(where, name)
         self.cost_ms = 3 * _READ_MS
 
     def watts(self) -> float:

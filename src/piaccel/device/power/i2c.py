@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from piaccel.device.power.chips import CHIPS, options, place
+from piaccel.device.power.chips import CHIPS, SITS, options, place
 from piaccel.device.power.source import PowerSource
 from piaccel.device.tree import Tree
 from piaccel.errors import OptionError, UnavailableError
@@ -57,10 +57,10 @@ class I2c(PowerSource):
         self, word: Word, name: str, chip: str, address: int, shunt_ohm: float, channel: int = 1, where: str = "board"
     ) -> None:
         self.name = name
-        self.how = f"registers of the {chip} at {address:#04x}"
+        self.covers, self.leaves_out = place(where, name)
+        self.how = f"registers of the {chip} at {address:#04x}, taken to sit in {SITS[where]}"
         self.uncertainty = CHIPS[chip].uncertainty
         self.accuracy = f"{CHIPS[chip].accuracy}, shunt {1000 * shunt_ohm:g} mOhm as given"
-        self.covers, self.leaves_out = place(where, name)
         self.cost_ms = 2 * _READ_MS
         self._word, self._address, self._shunt_ohm = word, address, shunt_ohm
         self._chip, self._layout, self._step = CHIPS[chip], _LAYOUTS[chip], 2 * (channel - 1)
