@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import get_args
 
 from piaccel.errors import InputError, OptionError
-from piaccel.testing.captures import PMIC, PROFILES, RELEASES, Kind, OperatingSystem, State
+from piaccel.testing.captures import PROFILES, RELEASES, Kind, OperatingSystem, State
 from piaccel.testing.fake_accelerators import Plugged, plug
+from piaccel.testing.fake_power import CAPTURED_W, Monitor, input_w, monitor_files, pmic_answer
 from piaccel.testing.fake_system import USER_GROUPS, kernel_files, system_files
 from piaccel.testing.fake_vcgencmd import ANSWERS, PROGRAM
 
@@ -50,6 +51,8 @@ class FakeBoard:
         self._hwmon = self._shuffled(kind)
         self._debs: dict[str, str] = {}
         self._groups = set(USER_GROUPS)
+        self._monitors: dict[str, tuple[Monitor, int]] = {}
+        self._power_w, self._beyond_w = CAPTURED_W, 0.0
         self._write_system()
         self.install_deb("libc6", self._release.glibc)
         self.join()
@@ -126,12 +129,15 @@ class FakeBoard:
         memory_available_bytes: int | None = None,
         governor: str | None = None,
         supply_ma: int | None = None,
+        power_w: float | None = None,
+        beyond_w: float | None = None,
     ) -> None:
         """Change what the sensors say from now on; each file is replaced whole, so a reader may run meanwhile.
 
         Bit 0 of ``throttled`` also sets rpi_volt's alarm. The clock the kernel requests stays at the maximum, as it
         does on a real board. ``supply_ma`` is what a Pi 5 and its supply have agreed on at boot; below 5000 USB is
-        limited to 600 mA.
+        limited to 600 mA. ``power_w`` is what the board's rails draw, which a Pi 5's regulator tells; ``beyond_w`` what
+        USB devices and HATs draw, which only a monitor that was wired sees.
         """
         if supply_ma is not None:
             self.write_bytes("proc/device-tree/chosen/power/max_current", supply_ma.to_bytes(4, "big"))
@@ -156,6 +162,17 @@ class FakeBoard:
             self._write_meminfo(memory_available_bytes // 1024)
         if governor is not None:
             self.write(f"{POLICY}/scaling_governor", f"{governor}\n")
+        if power_w is not None or beyond_w is not None:
+            self._power_w = self._power_w if power_w is None else power_w
+            self._beyond_w = self._beyond_w if beyond_w is None else beyond_w
+            self._write_power()
+
+    def wire(self, monitor: Monitor = "ina226", *, shunt_uohm: int = 10_000) -> None:
+        """Put a current monitor with this shunt into the 5 V feed, as the kernel's driver shows it."""
+        number = len(self._hwmon) + len(self._monitors)
+        monitor_files(monitor, 0.0, shunt_uohm)
+        self._monitors[f"sys/class/hwmon/hwmon{number}"] = (monitor, shunt_uohm)
+        self._write_power()
 
     def answer(self, command: str, text: str) -> None:
         """Let the fake ``vcgencmd`` answer ``text`` to ``command``."""
@@ -241,8 +258,15 @@ class FakeBoard:
         self.answer("measure_volts core", "volt=0.8563V")
         self.answer("get_config arm_freq", f"arm_freq={self._profile.max_khz // 1000}")
         self.answer("get_mem gpu", "gpu=76M")
+        self._write_power()
+
+    def _write_power(self) -> None:
         if "rp1_adc" in self._hwmon:
-            self.answer("pmic_read_adc", PMIC.rstrip("\n"))
+            self.answer("pmic_read_adc", pmic_answer(self._power_w))
+        for folder, (monitor, shunt_uohm) in self._monitors.items():
+            files = monitor_files(monitor, input_w(self._power_w, self._beyond_w), shunt_uohm)
+            for name, value in {"name": monitor, **files}.items():
+                self.write(f"{folder}/{name}", f"{value}\n")
 
     def _write_meminfo(self, available_kb: int) -> None:
         total, cma = self._profile.memory_kb, self._profile.cma_kb

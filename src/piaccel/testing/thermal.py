@@ -73,7 +73,7 @@ class Gauge:
 
 
 class ThermalBoard(FakeBoard):
-    """A FakeBoard whose temperature, clock, fan and throttle flags follow the work that it is given.
+    """A FakeBoard whose temperature, clock, fan, throttle flags and power follow the work that it is given.
 
     ``now_ns``, ``sleep`` and ``every`` are a clock that stands still but for ``advance``, ``work`` and ``sleep``.
     ``start_c`` is the temperature to begin with, that of an idle board if not given. ``infer_ms`` is how long ``work``
@@ -109,7 +109,8 @@ class ThermalBoard(FakeBoard):
         self._resistance = self.heat.bare if cooling == "none" else self.heat.heatsink
         self._soft_limited = kind == "pi3b+"
         self._noise_c, self._random = noise_c, random.Random(seed)
-        self._now_s = 0.0
+        self._now_s = self._load = 0.0
+        self._shown_w: float | None = None
         self._firmware_s = 0.0
         self._repeated: list[_Repeated] = []
         self._level = self._fan_step = self._bits = 0
@@ -212,6 +213,8 @@ class ThermalBoard(FakeBoard):
     def advance(self, seconds: float, load: float) -> None:
         """Let time pass under ``load``, 0 (idle) to 1 (all cores busy)."""
         end_s = self._now_s + seconds
+        self._load = load
+        self._show_power()
         while self._now_s < end_s - 1e-12:
             events = [self._firmware_s + _FIRMWARE_S, *(each.due_s for each in self._repeated)]
             step_s = max(min(end_s, *events) - self._now_s, 0.0)
@@ -247,6 +250,13 @@ class ThermalBoard(FakeBoard):
         if shown != self._written and not self._is_lost:
             self.set(temp_c=shown[0], clock_hz=shown[1], throttled=shown[2], fan_rpm=shown[3])
             self._written = shown
+        self._show_power()
+
+    def _show_power(self) -> None:
+        watts = round(self.power_w(self._load), 3)
+        if self._writes and not self._is_lost and watts != self._shown_w:
+            self.set(power_w=watts)
+            self._shown_w = watts
 
     def _turn_fan(self) -> None:
         if not self._active:
