@@ -118,9 +118,9 @@ def test_the_tutorial_leads_from_a_new_board_to_a_running_service(desk: Desk, ki
     with desk.serving(served) as url:
         _, _, data, _ = shlex.split(asked)
         picture = (desk.folder / data.removeprefix("@")).read_bytes()
-        with urllib.request.urlopen(f"{url}/v2/models/parts/predict", picture, timeout=60) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(f"{url}/v2/models/parts/predict", picture, timeout=60) as answer:
             assert "gear good" in answer.read().decode()
-        with urllib.request.urlopen(f"{url}/v2/service", timeout=60) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(f"{url}/v2/service", timeout=60) as answer:
             (version,) = json.load(answer)["models"][0]["versions"]
         assert (version["backend"], version["variant"]) == (picked["backend"], picked["variant"])
     assert "ExecStart" in desk.ok(installed)

@@ -125,4 +125,4 @@ def test_the_schema_names_every_field_and_requires_the_version(made: Report) -> 
     assert set(definitions["Report"]["properties"]) == set(asdict(made))
     assert "schema" in definitions["Report"]["required"]
     assert definitions["Report"]["properties"]["schema"] == {"const": SCHEMA}
-    assert set(definitions) == {"Report", "Measurement", "Repeat", "Series", "Agreement", "Verdict"}
+    assert set(definitions) == {"Report", "Measurement", "Repeat", "Series", "Agreement", "Verdict", "Power"}

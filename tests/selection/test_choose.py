@@ -14,6 +14,7 @@ import pytest
 import piaccel
 from piaccel.bench.run import Progress
 from piaccel.cli import main
+from piaccel.device.power import EVERYTHING, PowerSource
 from piaccel.errors import InputError, ModelError, NotFoundError, OptionError
 from piaccel.selection import Selection, html, pictures
 from piaccel.selection import choose as chooser
@@ -27,10 +28,11 @@ FEW: dict[str, Any] = {"backends": ["litert", "opencv"], "threads": [1]}
 QUICK = (Round(0.02, 1, 4, slack=2.0, keep=3), Round(0.05, 1, 12))
 
 
-class Meter:
-    name, leaves_out = "a made-up meter", "the supply's losses"
+class Meter(PowerSource):
+    name, how, leaves_out = "a made-up meter", "made up", "the supply's losses"
+    accuracy, uncertainty, covers, cost_ms = "made up", None, EVERYTHING, 0.0
 
-    def read(self) -> float | None:
+    def watts(self) -> float:
         return 4.5
 
 

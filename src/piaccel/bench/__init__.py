@@ -114,6 +114,28 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Power:
+    """The source of the sensor ``power_w``, and what the machine drew before anything ran."""
+
+    name: str
+    how: str
+    """Where a reading comes from."""
+    accuracy: str
+    uncertainty: float | None
+    """The accuracy as a share of the reading; None where nobody states it."""
+    covers: list[str]
+    """What a reading holds, whole: cpu, usb, pcie, camera, supply_losses."""
+    leaves_out: str
+    is_measured: bool
+    """False for a number that was given."""
+    idle_w: float | None
+    idle_sampling_w: float
+    """The standard error of that mean."""
+    idle_how: str
+    """How the idle power was come by, or why it is unknown."""
+
+
+@dataclass(frozen=True)
 class Report:
     """All measurements of one model on one board in one sitting."""
 
@@ -132,4 +154,7 @@ class Report:
     """UTC, ISO 8601."""
     interrupted: bool = False
     """Ended by Ctrl-C: the measurements are what was finished by then."""
+    power: Power | None = None
+    no_power: str = ""
+    """Why there is no power source, where one was asked for."""
     schema: str = SCHEMA

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from piaccel.bench import SCHEMA, Measurement, Report
@@ -11,6 +12,7 @@ from piaccel.bench._html_line import Line, known, section
 from piaccel.bench._html_results import share
 from piaccel.bench._html_scale import number
 from piaccel.bench._html_tags import Html, tag
+from piaccel.bench.energy import POWER
 from piaccel.bench.statistics import Summary, percentile
 
 OPEN_ROWS = 8
@@ -39,12 +41,17 @@ def details(lines: Sequence[Line]) -> Html | None:
                 time_line.sensor("temperature_c", "temperature", "°C"),
                 time_line.sensor("clock_hz", "CPU clock", "GHz", 1e9),
                 time_line.throttled(),
+                *([time_line.sensor(POWER, "power", "W")] if _has_power(line.row) else []),
                 class_="strips",
             ),
         ]
         heading = tag("summary", tag("b", line.label), " ", line.badges())
         cards.append(tag("details", heading, content, class_=f"card {line.status}", open=unfolded))
     return section("time", "Through the time", tag("p", note), cards)
+
+
+def _has_power(row: Measurement) -> bool:
+    return any(series.name == POWER for repeat in row.repeats for series in repeat.series)
 
 
 def _facts(row: Measurement, numbers: Summary) -> list[tuple[str, str]]:
@@ -126,6 +133,10 @@ def conditions(report: Report) -> Html:
         ("Board", {**(board if isinstance(board, Mapping) else {}), **rest}),
         ("Versions", versions if isinstance(versions, Mapping) else {}),
     ]
+    if report.power is not None:
+        parts.append(("Power", asdict(report.power)))
+    elif report.no_power:
+        parts.append(("Power", {"source": f"not measurable here: {report.no_power}"}))
     columns = [tag("div", tag("h3", heading), _list(entries)) for heading, entries in parts]
     return section("conditions", "Conditions", tag("div", columns, class_="columns"))
 

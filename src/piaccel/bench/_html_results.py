@@ -11,6 +11,7 @@ from piaccel.bench._html_charts import axis, histogram, stack
 from piaccel.bench._html_line import Line, known, section
 from piaccel.bench._html_scale import Scale, number
 from piaccel.bench._html_tags import Html, tag
+from piaccel.bench.energy import spent
 from piaccel.bench.statistics import Summary, percentile
 
 Column = tuple[str, Callable[[Line, Summary], str]]
@@ -76,6 +77,9 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[Column]:
                 lambda _, numbers: number(numbers.end_to_end_fps) if numbers.end_to_end_fps else "—",
             )
         )
+    if report.power is not None:
+        columns.append(("mJ ±\xa095\xa0%", lambda line, _: _millijoules(report, line)))
+        columns.append(("FPS/W", lambda line, _: known(spent(line.row, report.power).fps_per_watt, "{:.3g}")))
     variants = report.model.get("variants") or {}
     accuracies = {name: entry.get("accuracy") for name, entry in variants.items()}
     if any(value is not None for value in accuracies.values()):
@@ -95,6 +99,14 @@ def _mean(numbers: Summary) -> str:
     if interval is None:
         return f"{mean} ± unknown"
     return f"{mean} ± {(interval.high - interval.low) / 2:.{len(mean.partition('.')[2])}f}"
+
+
+def _millijoules(report: Report, line: Line) -> str:
+    found = spent(line.row, report.power)
+    if found.energy_mj is None:
+        return "not measurable here"
+    doubt = "unknown" if found.uncertainty_mj is None else number(found.uncertainty_mj)
+    return f"{number(found.energy_mj)} ± {doubt}"
 
 
 def _rate(line: Line) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from piaccel.bench import Measurement, Report
+from piaccel.bench.energy import Spent, spent
 from piaccel.bench.statistics import Interval, difference
 from piaccel.errors import ConditionsError, OptionError
 
@@ -67,6 +68,27 @@ class Unequal:
 
 
 @dataclass(frozen=True)
+class Energies:
+    """A row's energy per inference, old and new, in mJ above the idle power."""
+
+    old_mj: float | None = None
+    new_mj: float | None = None
+    ratio: float | None = None
+    """New over old: above 1 is more."""
+    low: float | None = None
+    """About 95 % of the ratio, with ``high``: the source's own error is the same in both, and cancels."""
+    high: float | None = None
+    refused: str = ""
+    """Why they are not compared."""
+
+    @property
+    def outcome(self) -> str:
+        if self.low is None or self.high is None:
+            return "not compared"
+        return "more energy" if self.low > 1 else "less energy" if self.high < 1 else "no difference"
+
+
+@dataclass(frozen=True)
 class Row:
     """One backend, variant, thread count and scenario that both reports have."""
 
@@ -83,6 +105,8 @@ class Row:
     """New over old: above 1 is slower."""
     interval: Interval | None = None
     """95 % confidence interval of the ratio."""
+    energy: Energies | None = None
+    """None where neither report has a power source."""
 
     @property
     def name(self) -> str:
@@ -160,7 +184,7 @@ def compare(old: Report, new: Report, *, allow: Iterable[str] = (), fail_above: 
             + ",".join(dict.fromkeys(each.group for each in refused.values())),
         )
     return Comparison(
-        rows=[_row(*pair) for pair in pairs],
+        rows=[replace(_row(*pair), energy=_energies(old, new, *pair)) for pair in pairs],
         only_old=[_name(row) for key, row in before.items() if key not in after],
         only_new=[_name(row) for key, row in after.items() if key not in before],
         changed=list(dict.fromkeys(_changed(old, new, pairs))),
@@ -195,6 +219,34 @@ def _judge(old: Measurement, new: Measurement) -> tuple[Outcome, str, Any]:
     if not found.significant:
         return "no difference", "", found
     return ("slower" if found.ratio > 1 else "faster"), "", found
+
+
+def _energies(old: Report, new: Report, before: Measurement, now: Measurement) -> Energies | None:
+    """Compare the energies of one row, where the power sources allow it."""
+    if old.power is None and new.power is None:
+        return None
+    if old.power is None or new.power is None:
+        which = "old" if old.power is None else "new"
+        return Energies(refused=f"the {which} report was measured without a power source")
+    if old.power.name != new.power.name:
+        return Energies(refused=f"read by different sources: {old.power.name} and {new.power.name}")
+    if not new.power.is_measured:
+        return Energies(refused=f"{new.power.name} is a number that was given: it is the same whatever runs")
+    ours, theirs = spent(before, old.power), spent(now, new.power)
+    for which, found in (("old", ours), ("new", theirs)):
+        if found.energy_mj is None:
+            return Energies(refused=f"the {which} one has no energy: {found.reason}")
+    return _energy_ratio(ours, theirs)
+
+
+def _energy_ratio(old: Spent, new: Spent) -> Energies:
+    assert old.energy_mj is not None
+    assert new.energy_mj is not None
+    if old.energy_mj <= 0 or new.energy_mj <= 0:
+        return Energies(old.energy_mj, new.energy_mj, refused="it cannot be told from the idle power")
+    ratio = new.energy_mj / old.energy_mj
+    doubt = ratio * math.hypot((old.sampling_mj or 0.0) / old.energy_mj, (new.sampling_mj or 0.0) / new.energy_mj)
+    return Energies(old.energy_mj, new.energy_mj, ratio, ratio - doubt, ratio + doubt)
 
 
 def _trouble(row: Measurement) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from piaccel import backends as seam
 from piaccel import isolation
-from piaccel.bench import Agreement, Measurement, Report, Scenario
+from piaccel.bench import Agreement, Measurement, Power, Report, Scenario, energy
 from piaccel.bench import agreement as agreements
 from piaccel.bench import plan as plans
 from piaccel.bench.environment import describe, fingerprint, usable_cores
@@ -23,6 +23,7 @@ from piaccel.bench.plan import Candidate, Plan
 from piaccel.bench.scenarios import METRIC, MIN_QUERIES, SERVER_PERCENT, Limits
 from piaccel.bench.verdict import Expected, judge
 from piaccel.bundles import Bundle
+from piaccel.device.power import PowerSource
 from piaccel.errors import OptionError, PiaccelError
 from piaccel.images import find_images, read_image
 
@@ -160,11 +161,15 @@ class Sitting:
         sensors: Iterable[Sensor] = (),
         board: Mapping[str, Any] | None = None,
         reference: Reference | None = None,
+        power: PowerSource | None = None,
+        no_power: str = "",
     ) -> None:
         self.plan = plan
         self.settings = settings
         self._rows = [_Row(candidate) for candidate in plan.candidates]
-        self._monitor = Monitor(sensors)
+        self._monitor = Monitor([*sensors, *([energy.Watts(power)] if power is not None else [])])
+        self._source, self._no_power = power, no_power
+        self.power: Power | None = None
         self._model = describe(plan.bundle, plan.precisions)
         self._environment = fingerprint(board or {}, plan.versions)
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -178,6 +183,11 @@ class Sitting:
             yield Progress(0, total, "asking the reference" if self.reference is None else "measuring again")
             if self.reference is None:
                 self.reference = self._ask_reference()
+            if self._source is not None:
+                yield Progress(0, total, "reading the idle power")
+                shortest, longest = energy.REST_S
+                rest_s = min(max(2 * self.settings.duration_s, shortest), longest)
+                self.power = energy.at_rest(self._source, self._monitor, rest_s)
             done = 1
             for repeat in range(self.settings.repeats):  # A B C A B C: what drifts, drifts for all
                 for row in self._rows:
@@ -208,6 +218,8 @@ class Sitting:
             reference=self.reference.candidate.name if self.reference else "",
             created=self._created,
             interrupted=not self._finished,
+            power=self.power,
+            no_power=self._no_power,
         )
 
     def _ask_reference(self) -> Reference | None:
@@ -322,13 +334,15 @@ def benchmark(
     seed: int = 0,
     options: Iterable[str] = (),
     root: str | os.PathLike[str] = "/",
+    power: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     **overrides: Any,
 ) -> Report:
     """Measure a bundle or a model file in every backend that can open it; what ``piaccel bench`` prints.
 
     ``backends``, ``variants`` and ``threads`` narrow the choice; ``images`` are files or folders that all are fed, else
-    made-up pictures; ``options`` are the backends' own as "key=value"; ``overrides`` as for ``piaccel.load``. A
+    made-up pictures; ``options`` are the backends' own as "key=value"; ``power`` is "auto" or a source's name
+    (``piaccel.device.power.find``); ``overrides`` as for ``piaccel.load``. A
     candidate that fails is a row with ``error``. Ctrl-C ends the children; the report then holds what was finished and
     is marked ``interrupted``. Raises NotFoundError, InputError, ModelError, OptionError for what is wrong before that.
     """
@@ -348,11 +362,14 @@ def benchmark(
         overrides=overrides,
     )
     _check_images(settings.images)
+    source_of_power, no_power = energy.asked(power, root)
     sitting = Sitting(
         plans.make(Bundle.open(model), backends, variants, threads, options),
         settings,
         sensors=sensors.find(root),
         board=board.detect(root).fingerprint(),
+        power=source_of_power,
+        no_power=no_power,
     )
     try:
         for step in sitting.steps():

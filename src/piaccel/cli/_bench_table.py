@@ -10,6 +10,7 @@ from rich.table import Table
 
 from piaccel.bench import STAGES, Measurement, Report
 from piaccel.bench.conclusion import in_order, sentence, winner
+from piaccel.bench.energy import spent, thriftiest
 from piaccel.bench.statistics import Distribution, Summary, summary
 
 Measured = list[tuple[Measurement, Summary]]
@@ -29,13 +30,17 @@ def show(report: Report, console: Console) -> None:
     )
     if rows:
         measured = [(row, numbers) for row in rows if (numbers := summary(row)) is not None]
-        for table in (_speeds, _costs, _stages):
-            if table is not _stages or any(numbers.stages for _, numbers in measured):
-                console.print()
-                console.print(table(report, measured))
+        tables = [_speeds, _costs]
+        tables += [_stages] if any(numbers.stages for _, numbers in measured) else []
+        tables += [_energy] if report.power is not None else []
+        for table in tables:
+            console.print()
+            console.print(table(report, measured))
     for line in _remarks(report, rows):
         console.print(line)
     console.print(f"\n[bold]{escape(sentence(report))}[/bold]")
+    if thrift := thriftiest(report):
+        console.print(f"[bold]{escape(thrift)}[/bold]")
     for line in _notes(report):
         console.print(f"[dim]{escape(line)}[/dim]")
 
@@ -101,6 +106,37 @@ def _stages(report: Report, rows: Measured) -> Table:
             *_identity(report, row), *cells, _ms(whole.p99_ms if whole else None), _count(numbers.end_to_end_fps)
         )
     return table
+
+
+def _energy(report: Report, rows: Measured) -> Table:
+    """What an inference takes beyond the idle machine, with half the interval of 95 %."""
+    table = _table(report)
+    for name in ("mJ", "± mJ", "W", "FPS/W"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, _ in rows:
+        found = spent(row, report.power)
+        doubt = "unknown" if found.energy_mj is not None and found.uncertainty_mj is None else _ms(found.uncertainty_mj)
+        cells = [_ms(found.energy_mj), doubt, _ms(found.mean_w), _ms(found.fps_per_watt)]
+        table.add_row(*_identity(report, row), *cells)
+    return table
+
+
+def _power(report: Report) -> Iterator[str]:
+    """Where the energy is from, what it leaves out, and why a row has none."""
+    power = report.power
+    if power is None:
+        if report.no_power:
+            yield f"energy: not measurable here: {report.no_power}"
+        return
+    idle = f"{power.idle_w:.2f} W idle, {power.idle_how}" if power.idle_w is not None else f"idle {power.idle_how}"
+    left = f"; leaves out {power.leaves_out}" if power.leaves_out else ""
+    yield f"energy: by {power.name} ({power.how}); accuracy: {power.accuracy}{left}; {idle}, subtracted"
+    reasons: dict[str, list[str]] = {}
+    for row in report.measurements:
+        if row.repeats and (why := spent(row, power).reason):
+            reasons.setdefault(why, []).append(row.name)
+    for why, names in reasons.items():
+        yield f"no energy of {', '.join(dict.fromkeys(names))}: {why}"
 
 
 def _table(report: Report) -> Table:
@@ -179,6 +215,7 @@ def _notes(report: Report) -> Iterator[str]:
     there = {series.name for row in report.measurements for repeat in row.repeats for series in repeat.series}
     if missing := [word for name, word in _WANTED.items() if name not in there]:
         yield f"not measurable here: {', '.join(missing)}"
+    yield from _power(report)
     timer = max((repeat.timer_ns for row in report.measurements for repeat in row.repeats), default=0)
     fastest = min((min(r.latency_ns) for row in report.measurements for r in row.repeats if r.latency_ns), default=0)
     if timer * 100 > fastest > 0:

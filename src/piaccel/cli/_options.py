@@ -50,6 +50,14 @@ LatencyBudgets = Annotated[
 MemoryBudgets = Annotated[
     list[str], typer.Option("--memory", metavar="BOARD=MB", help="Most memory of a version's process: pi4=300.")
 ]
+Power = Annotated[
+    str,
+    typer.Option(
+        "--power",
+        metavar="SOURCE",
+        help="auto, none, pmic, hwmon:ina226, hailo, constant:4.2W,idle=2.7W, ...: see piaccel power.",
+    ),
+]
 Root = Annotated[
     Path, typer.Option("--root", envvar="PIACCEL_ROOT", help="Read the board from this tree instead of /.")
 ]

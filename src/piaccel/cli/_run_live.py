@@ -112,6 +112,8 @@ def _board(board: Mapping[str, float | None]) -> str:
         words.append(f"{degrees:.0f} °C")
     if (clock := board.get("clock_hz")) is not None:
         words.append(f"{clock / 1e6:.0f} MHz")
+    if (watts := board.get("power_w")) is not None:
+        words.append(f"{watts:.1f} W")
     if (bits := board.get("throttled")) is not None:
         words.append(f"throttled: {Throttled(int(bits))}")
     return "  ".join(words)

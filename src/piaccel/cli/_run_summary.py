@@ -93,8 +93,18 @@ def _remarks(summary: Summary) -> Iterable[str]:
         yield f"temperature {lowest:.0f} to {summary.hottest_c:.0f} °C"
     else:
         yield "temperature not measurable here"
+    yield _power(summary)
     yield from (f"heat: {step}" for step in summary.numbers.steps)
     yield f"ended: {summary.ended}, after {summary.numbers.up_s:.1f} s"
+
+
+def _power(summary: Summary) -> str:
+    if summary.mean_w is None:
+        return "power not measurable here"
+    answered = sum(stream.answered for stream in summary.numbers.streams)
+    joules = summary.mean_w * summary.numbers.up_s
+    each = f", {joules / answered * 1e3:.3g} mJ a result with the idle power in it" if answered else ""
+    return f"power {summary.mean_w:.2f} W in the mean{each}"
 
 
 def _table(*texts: str, numbers: Iterable[str]) -> Table:

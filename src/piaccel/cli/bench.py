@@ -59,6 +59,7 @@ def bench(
     std: options.Std = None,
     colour: options.Colour = None,
     resize: options.Resize = None,
+    power: options.Power = "auto",
     root: options.Root = Path("/"),
 ) -> None:
     """Measure a model in every runtime that can open it: which is fastest, is it right, can the number be trusted?
@@ -84,6 +85,7 @@ def bench(
             latency_bound_ms=latency_bound,
             **_camera(scenario, source, policy, deadline),
             options=option,
+            power=power,
             root=root,
             **given,
         )

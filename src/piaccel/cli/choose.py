@@ -56,6 +56,7 @@ def choose(
     std: options.Std = None,
     colour: options.Colour = None,
     resize: options.Resize = None,
+    power: options.Power = "auto",
     root: options.Root = Path("/"),
 ) -> None:
     """Find what to run on this board: which model, variant, backend and threads meet the limits, by measuring.
@@ -69,6 +70,7 @@ def choose(
       piaccel choose models/ --max-memory 500MB --write service --config piaccel.toml --dry-run
     """
     from piaccel import selection
+    from piaccel.bench import energy
     from piaccel.selection import choose as chooser
     from piaccel.selection import limits
 
@@ -90,6 +92,7 @@ def choose(
             "--max-memory": max_memory,
         }
     )
+    source, _ = energy.asked(power, root)
     with progress("looking at the models and the runtimes") as tell:
         found = chooser.choose(
             models,
@@ -99,6 +102,7 @@ def choose(
             allow_unknown=allow_unknown,
             backends=None if backend == "all" else [each.strip() for each in backend.split(",")],
             options=option,
+            power=source,
             root=root,
             progress=tell,
             **options.overrides(task, labels, size, mean, std, colour, resize),

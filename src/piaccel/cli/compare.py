@@ -83,6 +83,7 @@ def _print(found: Comparison) -> None:
         cells += [row.scenario] if len(scenarios) > 1 else []
         table.add_row(*(Text(cell) for cell in cells), style=_COLOURS.get(row.outcome, ""))
     console.print(table)
+    _print_energies(found)
     for label, lines in (
         ("", [f"{row.name}: {row.outcome}: {row.reason}" for row in found.rows if row.reason]),
         ("only in the old report: ", found.only_old),
@@ -93,6 +94,31 @@ def _print(found: Comparison) -> None:
         for line in lines:
             console.print(Text(label + line), soft_wrap=True)
     console.print(Text(found.conclusion, style="bold red" if found.regressions else "bold"), soft_wrap=True)
+
+
+def _print_energies(found: Comparison) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [(row, row.energy) for row in found.rows if row.energy is not None]
+    if not rows:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("energy of an inference", overflow="fold")
+    for heading in ("old mJ", "new mJ", "change", "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column("outcome", overflow="fold")
+    for row, each in rows:
+        change = interval = ""
+        if each.ratio is not None and each.low is not None and each.high is not None:
+            change, interval = f"{each.ratio - 1:+.1%}", f"{each.low - 1:+.1%} to {each.high - 1:+.1%}"
+        known = ["" if value is None else f"{value:.3g}" for value in (each.old_mj, each.new_mj)]
+        outcome = f"{each.outcome}: {each.refused}" if each.refused else each.outcome
+        cells = [*known, change, interval, outcome]
+        table.add_row(*(Text(cell) for cell in (row.name, *cells)))
+    console = wide_console()
+    console.print()
+    console.print(table)
 
 
 def _numbers(row: Row) -> list[str]:

@@ -92,6 +92,7 @@ def run(
     std: options.Std = None,
     colour: options.Colour = None,
     resize: options.Resize = None,
+    power: options.Power = "auto",
     root: options.Root = Path("/"),
 ) -> None:
     """Run camera, model and output in real time, and say at the end how old the results were.
@@ -102,6 +103,8 @@ def run(
       piaccel run --source synthetic:fps=30 --model demo/bundle --sink jsonl:out.jsonl
       piaccel run line.toml --web 8080
     """
+    from piaccel.bench import energy
+    from piaccel.device.power import Beside
     from piaccel.pipeline.runner import Pipeline
 
     given = options.overrides(task, labels, size, mean, std, colour, resize)
@@ -131,8 +134,9 @@ def run(
     if dry_run:
         _check(settings, json)
         return
+    source, _ = energy.asked(power, root)
     with progress("looking at the model and the runtimes") as tell:
-        pipeline = Pipeline(settings=settings, root=root, progress=tell)
+        pipeline = Pipeline(settings=settings, root=root, sensors=Beside(root, source), progress=tell)
         with _stopped_by_signals(pipeline):
             pipeline.start(frames)
     _go(pipeline, frames, seconds, json)

@@ -67,6 +67,7 @@ def soak(
     std: options.Std = None,
     colour: options.Colour = None,
     resize: options.Resize = None,
+    power: options.Power = "auto",
     root: options.Root = Path("/"),
 ) -> None:
     """Load a board for half an hour: does it throttle, when, and which rate can it hold?
@@ -96,7 +97,7 @@ def soak(
         if dry_run:
             _say_plan(loaded, plan)
             return
-        seen = _run(loaded, plan, root, cooling, ambient)
+        seen = _run(loaded, plan, root, power, cooling, ambient)
     from piaccel.soak import html as page
     from piaccel.soak import report
     from piaccel.soak.findings import find
@@ -220,7 +221,8 @@ def _say_plan(loaded: _Loaded, plan: Plan) -> None:
     typer.echo("nothing was loaded")
 
 
-def _run(loaded: _Loaded, plan: Plan, root: Path, cooling: str | None, ambient: float | None) -> Soak:
+def _run(loaded: _Loaded, plan: Plan, root: Path, power: str, cooling: str | None, ambient: float | None) -> Soak:
+    from piaccel.bench import energy
     from piaccel.device import board, sensors
     from piaccel.soak.findings import limit_c
     from piaccel.soak.memory import rss_bytes
@@ -229,16 +231,19 @@ def _run(loaded: _Loaded, plan: Plan, root: Path, cooling: str | None, ambient: 
 
     is_ours = loaded.is_here or root != Path("/")
     machine = board.detect(root).fingerprint() if is_ours else {}
+    source, _ = energy.asked(power, root) if is_ours else (None, "")
+    meter = [energy.Watts(source)] if source is not None else []
     typer.echo(printable(loaded.words), err=True)
     with _watched() as tell:
         return measure(
             loaded.workers,
             plan,
-            sensors=list(sensors.find(root)) if is_ours else [],
+            sensors=[*sensors.find(root), *meter] if is_ours else [],
             limit_c=limit_c(machine.get("model")),
             target=loaded.target,
             environment={
                 "board": machine, "versions": {"piaccel": __version__}, "cooling": cooling, "ambient_c": ambient,
+                "power": energy.words(source),
             },
             rss_bytes=rss_bytes if loaded.own_memory else lambda: None,
             tell=tell,

@@ -70,7 +70,7 @@ _BOARD_GAUGES = (
     ("fan_rpm", "Speed of the fan, in turns a minute", "fan_rpm"),
     ("memory_available_bytes", "Memory that programs can still get", "memory_available_bytes"),
     ("load", "Processes that run or want to, over the last minute", "load"),
-    ("power_watts", "Power of the rails that a Pi 5's regulator measures", "power_w"),
+    ("power_watts", "Power by the best source that is here: piaccel power says what it leaves out", "power_w"),
 )
 
 

@@ -56,6 +56,7 @@ class Summary:
     error: str = ""
     hint: str = ""
     hottest_c: float | None = None
+    mean_w: float | None = None
     distributions: Mapping[str, Mapping[str, list[tuple[int, int]]]] = field(default_factory=dict)
     """By stream and stage ("age", "gap", "inference", ...): (duration in ns, count) of each bucket of the histogram."""
     schema: str = SCHEMA
@@ -245,6 +246,7 @@ class Pipeline:
             str(error or ""),
             error.hint if error else "",
             self._monitor.conditions.hottest_c,
+            self._monitor.conditions.mean_w,
             {
                 stream.name: {name: each.buckets() for name, each in stream.meter.histograms().items()}
                 for stream in self._streams

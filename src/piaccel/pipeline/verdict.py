@@ -25,6 +25,7 @@ class Conditions:
         self.hottest_c: float | None = None
         self.slowest_hz: float | None = None
         self.fastest_hz: float | None = None
+        self._watts: list[float] = [0.0, 0.0]
 
     def add(self, readings: Mapping[str, float | None]) -> None:
         bits = readings.get("throttled")
@@ -33,12 +34,21 @@ class Conditions:
                 self._first_bits = int(bits)
             self._bits |= int(bits)
         self._under_voltage |= bool(readings.get("under_voltage"))
+        watts = readings.get("power_w")
+        if watts is not None:
+            self._watts = [self._watts[0] + watts, self._watts[1] + 1]
         temperature, clock = readings.get("temperature_c"), readings.get("clock_hz")
         if temperature is not None:
             self.hottest_c = temperature if self.hottest_c is None else max(self.hottest_c, temperature)
         if clock is not None:
             self.slowest_hz = clock if self.slowest_hz is None else min(self.slowest_hz, clock)
             self.fastest_hz = clock if self.fastest_hz is None else max(self.fastest_hz, clock)
+
+    @property
+    def mean_w(self) -> float | None:
+        """The mean of what the power source said; None without one."""
+        total, count = self._watts
+        return total / count if count else None
 
     def reasons(self) -> Iterator[str]:
         seen = list(Throttled(self._bits & 0xF).now)

@@ -6,25 +6,12 @@ Plain data. A ``Figure`` never stands without the word for how it was come by; N
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 SCHEMA = "piaccel.choice/1"
 
 Prefer = Literal["accuracy", "speed", "memory", "power"]
 PREFERENCES: tuple[Prefer, ...] = ("accuracy", "speed", "memory", "power")
-
-
-class PowerSource(Protocol):
-    """What ``choose`` needs of a power meter (``piaccel.device.power`` has them)."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def leaves_out(self) -> str: ...
-
-    def read(self) -> float | None:
-        """Return the power now, in W."""
 
 
 @dataclass(frozen=True)

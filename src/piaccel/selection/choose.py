@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from piaccel.bench.run import Progress
+from piaccel.device.power import PowerSource
 from piaccel.errors import OptionError
-from piaccel.selection import PREFERENCES, PowerSource, Prefer, Selection
+from piaccel.selection import PREFERENCES, Prefer, Selection
 from piaccel.selection import pictures as shown
 from piaccel.selection.decision import decide
 from piaccel.selection.evidence import with_drops

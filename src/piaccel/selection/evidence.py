@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from piaccel.bench import Measurement
 from piaccel.bench.statistics import summary
-from piaccel.selection import Figure, Option, PowerSource
+from piaccel.device.power import PowerSource, refusal, used_by
+from piaccel.selection import Figure, Option
 
 ENOUGH = 100
 """From fewer samples than this the p99 is the slowest of them."""
@@ -72,6 +73,9 @@ def _temperature(row: Measurement) -> Figure:
 def _power(row: Measurement, source: PowerSource | None) -> Figure:
     if source is None:
         return Figure(None, "unknown: no power source was found here")
+    unseen = refusal(source, used_by(row.backend, row.note))
+    if unseen:
+        return Figure(None, f"unknown: {unseen}")
     read = _readings(row, "power_w")
     if not read:
         return Figure(None, f"unknown: {source.name} gave no reading")

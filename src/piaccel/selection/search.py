@@ -16,13 +16,15 @@ from typing import Any
 from piaccel import backends as seam
 from piaccel.bench import Measurement
 from piaccel.bench import plan as plans
+from piaccel.bench.energy import Watts
 from piaccel.bench.environment import usable_cores
 from piaccel.bench.monitor import Sensor
 from piaccel.bench.plan import Candidate, Plan
 from piaccel.bench.run import Progress, Reference, Settings, Sitting
 from piaccel.bundles import MANIFEST, Bundle
+from piaccel.device.power import PowerSource
 from piaccel.errors import ModelError, NotFoundError, PiaccelError
-from piaccel.selection import Figure, LeftOut, Option, PowerSource
+from piaccel.selection import Figure, LeftOut, Option
 from piaccel.selection import pictures as shown
 from piaccel.selection.evidence import figures
 from piaccel.selection.front import beaten_by
@@ -86,7 +88,7 @@ class Search:
         rounds: Sequence[Round] = ROUNDS,
     ) -> None:
         self._limits, self._rounds, self._power = limits, rounds, power
-        self._sensors = [*sensors, *([_Watts(power)] if power is not None else [])]
+        self._sensors = [*sensors, *([Watts(power)] if power is not None else [])]
         self._board, self._overrides = board or {}, overrides or {}
         self.left_out: list[LeftOut] = []
         self._found: dict[str, Option] = {}
@@ -258,18 +260,6 @@ def run(search: Search, progress: Callable[[Progress], None] | None) -> bool:
     except KeyboardInterrupt:
         return True
     return False
-
-
-class _Watts:
-    """A power source as one of the sensors that are read meanwhile."""
-
-    name, unit = "power_w", "W"
-
-    def __init__(self, source: PowerSource) -> None:
-        self._source = source
-
-    def read(self) -> float | None:
-        return self._source.read()
 
 
 def _is_model(path: Path) -> bool:

@@ -32,6 +32,8 @@ class Row:
     """All bits of ``get_throttled`` that any reading had."""
     under_voltage: bool | None = None
     fan_rpm: float | None = None
+    power_w: float | None = None
+    """Mean of the readings."""
     answers: int = 0
     errors: int = 0
     p50_ms: float | None = None

@@ -90,6 +90,11 @@ class Findings:
     p50_steady_ms: float | None
     p99_start_ms: float | None
     p99_steady_ms: float | None
+    idle_w: float | None
+    power_w: float | None
+    """Mean power of the load."""
+    energy_mj: float | None
+    """Per answer, above the idle power."""
     rss_growth_bytes: int | None
     """From the first fifth of the load to the last."""
     sustainable: Sustainable | None
@@ -136,9 +141,27 @@ def find(soak: Soak) -> Findings:
         p50_steady_ms=_middle(row.p50_ms for row in end),
         p99_start_ms=_middle(row.p99_ms for row in start),
         p99_steady_ms=_middle(row.p99_ms for row in end),
+        idle_w=_watts(idle),
+        power_w=_watts(load),
+        energy_mj=_energy_mj(idle, load),
         rss_growth_bytes=None if before is None or after is None else round(after - before),
         sustainable=_sustainable(soak, load, first, fitted, idle_c, end, settled),
     )
+
+
+def _watts(rows: Sequence[Row]) -> float | None:
+    """The mean over the time that a power source saw."""
+    seen = [(row.power_w, row.seconds) for row in rows if row.power_w is not None]
+    seconds = sum(each for _, each in seen)
+    return sum(watts * each for watts, each in seen) / seconds if seconds else None
+
+
+def _energy_mj(idle: Sequence[Row], load: Sequence[Row]) -> float | None:
+    rest, busy = _watts(idle), _watts(load)
+    answers = sum(row.answers for row in load)
+    if rest is None or busy is None or not answers:
+        return None
+    return (busy - rest) * sum(row.seconds for row in load) / answers * 1e3
 
 
 def held_rows(soak: Soak) -> list[bool | None]:

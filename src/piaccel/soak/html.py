@@ -164,6 +164,9 @@ def _drawings(soak: Soak, found: Findings) -> Html | None:
     ]  # fmt: skip
     if any(row.fan_rpm is not None for row in soak.rows):
         content.append(chart.draw("fan (rpm)", "", [("fan", lambda row: row.fan_rpm)], floor=0.0, height=60))
+    if any(row.power_w is not None for row in soak.rows):
+        what = _ends(found.idle_w, found.power_w, "W")
+        content.append(chart.draw("power (W)", what, [("power", lambda row: row.power_w)], floor=0.0, height=60))
     if any(row.rss_bytes is not None for row in soak.rows):
         content.append(
             chart.draw(
@@ -209,6 +212,7 @@ def _numbers(found: Findings) -> Html:
     if found.fit is not None and found.fit.is_certain:
         facts.append(("unthrottled, it would settle at", f"{found.fit.last_c:.0f} °C (exponential fit)"))
         facts.append(("time constant", span(found.fit.tau_s)))
+    facts.append(("energy of an answer, above idle", _unit(found.energy_mj, "mJ") or "not measurable here"))
     if found.rss_growth_bytes is not None:
         facts.append(("memory growth", f"{found.rss_growth_bytes / _MIB:+.1f} MiB"))
     return tag(

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Protocol
 
 from piaccel.bench.statistics import percentile
+from piaccel.device.power import POWER
 from piaccel.soak import Row, Stage
 
 OTHER = "other errors"
@@ -108,6 +109,7 @@ class Recorder:
             throttled=_together(bits) if bits else None,
             under_voltage=any(low) if low else None,
             fan_rpm=fmean(read["fan_rpm"]) if read.get("fan_rpm") else None,
+            power_w=fmean(read[POWER]) if read.get(POWER) else None,
             answers=len(latency_ns),
             errors=self._failed,
             p50_ms=percentile(latency_ns, 50) / 1e6 if some else None,

@@ -59,6 +59,8 @@ def table(found: Findings) -> list[tuple[str, str, str]]:
         ("p99 latency", cell(found.p99_start_ms, "ms"), cell(found.p99_steady_ms, "ms")),
         ("clock", cell(found.clock_start_hz, "MHz", 1e6), cell(found.clock_steady_hz, "MHz", 1e6)),
         ("temperature", cell(found.idle_c, "°C idle"), cell(found.steady_c, "°C")),
+        ("power", cell(found.idle_w, "W idle"), cell(found.power_w, "W")),
+        ("energy of an answer", "", cell(found.energy_mj, "mJ above idle")),
         ("time to throttle", "", never if after is None else span(after)),
     ]
     best = found.sustainable

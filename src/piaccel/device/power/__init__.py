@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from piaccel.device.power.beside import POWER, Beside
 from piaccel.device.power.comparison import refusal, used_by
 from piaccel.device.power.energy import Energy, Idle, Reading, integrate
 from piaccel.device.power.finding import Missing, Survey, find, look, sources
@@ -12,6 +13,8 @@ __all__ = [
     "EVERYTHING",
     "HZ",
     "IDLE_S",
+    "POWER",
+    "Beside",
     "Energy",
     "Idle",
     "Meter",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Protocol
 
-from piaccel.device.power.source import Part, PowerSource
+from piaccel.device.power.source import Part
 
 _WORDS: dict[Part, str] = {
     "cpu": "the processor",
@@ -21,6 +22,22 @@ _USED: dict[str, frozenset[Part]] = {
 _ON_USB = ("MYRIAD", "USB")
 
 
+class Held(Protocol):
+    """What is known of a source: a ``PowerSource``, or what a report keeps of it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def covers(self) -> Collection[str]: ...
+
+    @property
+    def leaves_out(self) -> str: ...
+
+    @property
+    def is_measured(self) -> bool: ...
+
+
 def used_by(backend: str, device: str = "") -> frozenset[Part]:
     """What a backend makes work: the processor, and where its accelerator sits. ``device`` as a result names it.
 
@@ -33,14 +50,14 @@ def used_by(backend: str, device: str = "") -> frozenset[Part]:
     return _USED.get(backend, frozenset({"cpu"}))
 
 
-def refusal(source: PowerSource, *used: Iterable[Part]) -> str | None:
+def refusal(source: Held, *used: Iterable[Part]) -> str | None:
     """Why ``source`` cannot compare configurations that use these parts; None when it can.
 
     Each of ``used`` is one configuration's, as ``used_by`` answers.
     """
     if not source.is_measured:
         return f"{source.name} is a number that was given: it is the same for every configuration"
-    unseen = frozenset().union(*used) - source.covers
+    unseen = frozenset().union(*used).difference(source.covers)
     if not unseen:
         return None
     words = " and ".join(_WORDS[part] for part in sorted(unseen))

@@ -147,6 +147,7 @@ function readings(board) {
   const known = (value, words) => value === null || value === undefined ? "not measurable here" : words(value);
   return [
     ["temperature", known(board.temperature_c, (value) => number(value, 1, " °C"))],
+    ["power", known(board.power_w, (value) => number(value, 2, " W"))],
     ["clock", known(board.clock_hz, (value) => number(value / 1e6, 0, " MHz"))],
     ["throttled", known(board.throttled, (value) => {
       const now = BITS.filter((_, bit) => value >> bit & 1).map((name) => name + " now");
