@@ -1,7 +1,9 @@
 """INA chips asked over I2C by their registers."""
 
+import ctypes
 import errno
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,3 +110,35 @@ def test_a_bus_that_is_not_there_and_one_that_is_no_bus_are_told(tmp_path: Path)
 def test_a_chip_that_is_not_fully_named_is_refused(given: str) -> None:
     with pytest.raises(OptionError, match="power source"):
         power.find("/", given)
+
+
+def test_the_transfer_is_one_byte_out_and_two_in_as_the_kernel_expects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/i2c-1").write_text("")
+    registers = {0: 0x399F, 1: 8000, 2: 1275 << 3}
+    addressed: list[int] = []
+
+    def ioctl(descriptor: int, request: int, argument: object) -> int:
+        """What the kernel does with struct i2c_rdwr_ioctl_data, read from memory byte by byte."""
+        if request == 0x0703:
+            assert isinstance(argument, int)
+            addressed.append(argument)
+            return 0
+        assert request == 0x0707
+        pointer, count = struct.unpack("@PI", bytes(argument)[: struct.calcsize("@PI")])  # type: ignore[call-overload]
+        size = struct.calcsize("@HHHP")
+        assert count == 2
+        out, back = (struct.unpack("@HHHP", ctypes.string_at(pointer + number * size, size)) for number in range(2))
+        assert out[:3] == (0x40, 0, 1)
+        assert back[:3] == (0x40, 1, 2)
+        register = ctypes.string_at(out[3], 1)[0]
+        ctypes.memmove(back[3], registers[register].to_bytes(2, "big"), 2)
+        return 2
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    source = power.find(tmp_path, "i2c:ina219@1:0x40,shunt=0.1")
+    assert source is not None
+    assert source.read() == pytest.approx(0.8 * 5.1)
+    assert set(addressed) == {0x40}

@@ -1,6 +1,7 @@
 """The meter, energy, and the constant that a user states."""
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -271,3 +272,26 @@ def test_two_parts_of_a_time_use_as_much_as_the_whole(
     parts = [power.integrate(readings, *edge, period_s=10, relative=None).joules for edge in edges]
     assert (parts[0] or 0) + (parts[1] or 0) == pytest.approx(parts[2])
     assert min(watts) * long_ns / 1e9 <= (parts[2] or 0) * (1 + 1e-9) <= max(watts) * long_ns / 1e9 * (1 + 2e-9)
+
+
+def test_a_reading_that_hangs_is_left_behind_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("piaccel.device.power.meter._LONGEST_READ_S", 0.05)
+    hanging, ended = threading.Event(), threading.Event()
+
+    def watts() -> float:
+        if threading.current_thread() is not threading.main_thread():
+            hanging.set()
+            ended.wait(60)
+        return 3.0
+
+    meter = power.Meter(Scripted(watts), 100)
+    meter.start()
+    assert hanging.wait(60)
+    meter.stop()
+    ended.set()
+    for thread in threading.enumerate():
+        if thread.name == "piaccel-power":
+            thread.join(60)
+    assert "hangs" in meter.energy.reason
+    assert len(meter.readings) == 2
+    assert meter.energy.missing == 1

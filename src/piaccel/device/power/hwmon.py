@@ -117,5 +117,5 @@ def _number(file: Path) -> float:
         return float(int(contents(file)))
     except OSError as error:
         raise UnavailableError(f"{file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UnavailableError(f"{file} does not hold a number") from error

@@ -101,6 +101,8 @@ class Meter:
             self.sample()
 
     def _note(self, watts: float | None, reason: str, at_ns: int | None = None) -> None:
+        if self.stopped_ns is not None:
+            return  # of a reading that hung, too late
         if watts is None:
             self._reason = reason or f"{self.source.name} gave no reading"
         self._readings.append(Reading(self._clock() if at_ns is None else at_ns, watts))

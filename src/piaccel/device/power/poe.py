@@ -28,10 +28,10 @@ class Poe(PowerSource):
 
     def watts(self) -> float:
         try:
-            microamperes = int(contents(self._file))
+            microamperes = float(int(contents(self._file)))
         except OSError as error:
             raise UnavailableError(f"{self._file}: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UnavailableError(f"{self._file} does not hold a number") from error
         if microamperes <= 0:
             raise UnavailableError("the PoE+ HAT shows no current: the board is fed from elsewhere")
