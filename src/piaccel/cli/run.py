@@ -134,9 +134,9 @@ def run(
     if dry_run:
         _check(settings, json)
         return
-    source, _ = energy.asked(power, root)
+    meter, _ = energy.asked(power, root)
     with progress("looking at the model and the runtimes") as tell:
-        pipeline = Pipeline(settings=settings, root=root, sensors=Beside(root, source), progress=tell)
+        pipeline = Pipeline(settings=settings, root=root, sensors=Beside(root, meter), progress=tell)
         with _stopped_by_signals(pipeline):
             pipeline.start(frames)
     _go(pipeline, frames, seconds, json)
