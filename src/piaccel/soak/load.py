@@ -89,6 +89,10 @@ def _ask(work: Work, clock: Clock, recorder: Recorder, until_ns: int, pace: Pace
             asked_s = error.retry_after_s if isinstance(error, UnavailableError) else None
             clock.sleep(min(asked_s or _PAUSE_S, _LONGEST_PAUSE_S))
             continue
+        except Exception:
+            if stopped.is_set():  # too slow for our patience: its connection was closed under it
+                return ""
+            raise
         failures = 0
         recorder.answer(clock.now_ns() - begin_ns)
     return ""
