@@ -32,7 +32,7 @@ LAYERS = (
     {"backends", "tasks", "sources", "sinks", "device"},
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
     {"optimize", "bench", "catalogue", "compilers", "testing"},
-    {"auto", "fastest", "selection", "selftest"},
+    {"auto", "fastest", "selection", "selftest", "tuned"},
     {"pipeline"},
     {"serving", "fleet", "soak"},
     {"piaccel"},
@@ -54,7 +54,7 @@ TOGETHER = (
         "specs",
     },
     {"apart", "bundles", "fallback", "models", "packing", "stream", "trial"},
-    {"auto", "fastest"},
+    {"auto", "fastest", "tuned"},
 )
 
 

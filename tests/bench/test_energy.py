@@ -192,10 +192,8 @@ def test_a_comparison_tells_more_energy_with_its_interval() -> None:
 def test_energies_that_the_source_cannot_compare_are_refused(before: Power, now: Power | None, why: str) -> None:
     old, new = reports.report(1, count=60), reports.report(2, count=60)
     found = energies(with_energy(old, 4.0, before), with_energy(new, 4.0, now))
-    assert found
-    for each in found.values():
-        assert (each.outcome, each.ratio) == ("not compared", None)
-        assert why in each.refused
+    assert {each.outcome for each in found.values()} == {"not compared"}
+    assert why in found["litert/int8, 4 threads, single-stream"].refused
 
 
 def test_reports_without_power_say_nothing_of_energy() -> None:

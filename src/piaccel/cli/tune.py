@@ -41,6 +41,15 @@ def tune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for scripts.")] = False,
+    measure: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Benchmark what is applied with this model; take back what does not help."),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", "-b", help="With --measure: auto, or a backend's name.")
+    ] = "auto",
+    variant: options.VariantName = None,
+    threads: options.Threads = None,
     json: options.Json = False,
     root: options.Root = Path("/"),
 ) -> None:
@@ -51,6 +60,7 @@ def tune(
       piaccel tune                            each lever: now, recommended, why
       piaccel tune plan                       what would be changed, file by file
       piaccel tune apply --only governor,psi  change it; a second time changes nothing
+      piaccel tune --measure demo/bundle      keep only what makes this model faster
       piaccel tune revert                     put back what was there first
     """
     from piaccel.device import tuning
@@ -60,7 +70,17 @@ def tune(
         raise OptionError(f"--only goes with plan and apply, not with {action.value}")
     if (dry_run or yes) and action not in (Action.apply, Action.revert):
         raise OptionError(f"--dry-run and --yes go with apply and revert, not with {action.value}")
-    if action is Action.show:
+    if measure is None and (backend != "auto" or variant is not None or threads is not None):
+        raise OptionError("--backend, --variant and --threads go with --measure")
+    if measure is not None:
+        if action is not Action.show or names is not None:
+            raise OptionError(
+                "--measure stands alone: it measures what is applied", hint="piaccel tune apply, then again"
+            )
+        from piaccel.cli import _tuned
+
+        _tuned.measure(measure, root, backend, variant, threads, json)
+    elif action is Action.show:
         _show(tuning.levers(root), root, json)
     elif action is Action.status:
         _tell("status", tuning.status(root), json, root)

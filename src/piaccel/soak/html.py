@@ -252,6 +252,7 @@ def _conditions(soak: Soak) -> Html:
         ("Board", {**board, "max_freq_hz": _unit((board.get("max_freq_hz") or 0) / 1e9 or None, "GHz"),
                    "ram_bytes": _unit((board.get("ram_bytes") or 0) / 2**30 or None, "GiB")}),
         ("Versions", soak.environment.get("versions") or {}),
+        ("Power", {"read by": soak.environment.get("power") or "no source was found here"}),
     ]  # fmt: skip
     columns = [tag("div", tag("h3", heading), _pairs(entries)) for heading, entries in parts]
     return tag("section", tag("h2", "Conditions"), tag("div", columns, class_="columns"), id="conditions")

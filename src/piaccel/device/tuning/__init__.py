@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from piaccel.device.tree import Tree
-from piaccel.device.tuning import planning, reverting
+from piaccel.device.tuning import planning, reverting, switching
 from piaccel.device.tuning.lever import Lever as Lever
 from piaccel.device.tuning.levers import find, look
 from piaccel.device.tuning.planning import Applied as Applied
@@ -49,6 +49,30 @@ def revert(root: Root = "/") -> Reverted:
 def closed_to_revert(root: Root = "/") -> list[str]:
     """Return what this user may not put back. Raises InputError for a damaged journal."""
     return reverting.closed_to_revert(Tree(root).root)
+
+
+def applied(root: Root = "/") -> list[Lever]:
+    """The levers that are moved, as they are known now. Raises InputError for a damaged journal."""
+    names = status(root).levers
+    return [each for each in levers(root) if each.name in names]
+
+
+def can_switch(lever: Lever, root: Root = "/") -> bool:
+    """Whether an applied lever can be put aside for a moment (``switch``), without a reboot."""
+    return switching.can_switch(Tree(root).root, lever)
+
+
+def switch(lever: Lever, on: bool, root: Root = "/") -> None:
+    """Let the running system be as an applied lever makes it, or as it was first. Raises WriteError."""
+    switching.switch(Tree(root), lever, on)
+
+
+def keep_only(kept: Sequence[Lever], root: Root = "/") -> dict[str, str]:
+    """Take back all applied levers but these; return what was left alone, and why.
+
+    Raises UnavailableError, WriteError.
+    """
+    return switching.keep_only(Tree(root), kept)
 
 
 def status(root: Root = "/") -> Status:

@@ -21,6 +21,8 @@ from piaccel.errors import InputError, UnavailableError, WriteError
 from piaccel.files import reason
 
 FOLDER = "var/lib/piaccel/tuning"
+BEFORE_REBOOT = f"{FOLDER}/before-reboot.json"
+"""What was measured before a reboot that levers wait for (``piaccel.tuned``); gone when nothing is applied any more."""
 _FORMAT = 1
 
 

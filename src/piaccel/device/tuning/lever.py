@@ -57,6 +57,8 @@ class Lever:
     opt_in: bool = False
     """A matter of purpose: only moved when it is asked for by name."""
     changes: tuple[Change, ...] = ()
+    for_speed: bool = False
+    """Whether a benchmark of a model can tell what it does."""
     refused: str = ""
     """Why it is never moved here: harmful, or without effect on this board."""
 

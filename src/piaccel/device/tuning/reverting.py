@@ -11,7 +11,7 @@ from urllib.parse import quote
 from piaccel import durable
 from piaccel.device.tree import Tree
 from piaccel.device.tuning import journal as journals
-from piaccel.device.tuning.journal import FOLDER, FileRecord, Journal
+from piaccel.device.tuning.journal import BEFORE_REBOOT, FOLDER, FileRecord, Journal
 from piaccel.device.tuning.planning import boot_id, run, without_ours
 from piaccel.device.tuning.targets import closed, present, set_value, target
 from piaccel.errors import UnavailableError, WriteError
@@ -217,6 +217,7 @@ def _tidy(journal: Journal) -> None:
     """Remove the journal's own folders, those of them that tuning made."""
     if journal.empty:
         durable.remove(durable.beside(journal.root / FOLDER / "journal.json"))
+        durable.remove(journal.root / BEFORE_REBOOT)
         for folder in reversed(journal.folders):
             _remove_empty(journal.root / folder)
 

@@ -40,6 +40,7 @@ def _generation(subject: Subject) -> Lever:
         "RP docs, ai.adoc",
         risk="the connector is certified for generation 2 only: a long or bent cable makes errors",
         needs_reboot=True,
+        for_speed=True,
         changes=(boot_files.setting(subject, "dtparam=pciex1_gen=3"),) if slow and not refused else (),
         refused=refused,
     )

@@ -72,6 +72,7 @@ def _governor(subject: Subject) -> Lever:
         "It does not defeat throttling.",
         "RP docs, frequency-management.adoc; kernel.org, admin-guide/pm/cpufreq",
         risk="the idle board draws more and is warmer; no published figure",
+        for_speed=True,
         changes=(
             *(Setting(path, "performance") for path in policies),
             whole("etc/systemd/system/piaccel-governor.service", _SERVICE),

@@ -65,6 +65,7 @@ def _page_size(subject: Subject) -> Lever:
         risk="the kernel is the one of the Raspberry Pi 4; what that costs is not published",
         needs_reboot=True,
         opt_in=coral is None,
+        for_speed=True,
         changes=() if refused else (boot_files.setting(subject, "kernel=kernel8.img"),),
         refused=refused,
     )

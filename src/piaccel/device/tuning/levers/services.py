@@ -40,5 +40,6 @@ def levers(subject: Subject) -> Iterator[Lever]:
                 "none",
                 risk=f"no {use} any more",
                 opt_in=True,
+                for_speed=True,
                 changes=(Command(("systemctl", "disable", "--now", unit), ("systemctl", "enable", "--now", unit)),),
             )
