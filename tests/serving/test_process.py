@@ -344,3 +344,20 @@ def test_nobody_hangs_and_all_answers_are_right_while_clients_give_up_and_proces
         assert (crew.queued, crew.running) == (0, 0)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "libavutil.so.57: failed to map segment from shared object",
+        "libvpx.so.11: cannot map zero-fill pages",
+        "[Errno 12] Cannot allocate memory",
+    ],
+)
+def test_a_library_that_no_longer_fits_is_told_as_memory_far_from_the_limit_too(words: str) -> None:
+    """The linker asks for a whole segment at a time: megabytes may be left when it fails."""
+    assert child._starved(ImportError(words))
+    wrapped = ImportError("numpy cannot be imported")
+    wrapped.__cause__ = OSError(words)
+    assert child._starved(wrapped)
+    assert not child._starved(ImportError("libavutil.so.57: cannot open shared object file"))

@@ -35,6 +35,16 @@ OUT_OF_MEMORY = 86
 """Exit status of a process that ran into its limit."""
 
 _OOM_SCORE = 500
+NO_ROOM = (
+    "cannot allocate memory",  # ENOMEM, and the dynamic linker's words (glibc, dl-load.c) up to the protection
+    "failed to map segment",
+    "cannot map zero-fill pages",
+    "cannot create shared object descriptor",
+    "cannot apply additional memory protection",
+    "bad_alloc",  # what C++ runtimes write before they abort
+    "memoryerror",
+)
+"""How those say it that have no room left, in lower case."""
 _LAST_BYTES = 2 << 20
 """A process with less than this left is out of memory: Python takes one MiB at a time (its arenas)."""
 
@@ -76,7 +86,7 @@ def _give_way() -> None:
 def _starved(error: BaseException | None) -> bool:
     """Whether it is the limit that speaks: where memory ends, Python and the runtimes raise all sorts of errors."""
     while error is not None:
-        if isinstance(error, MemoryError):
+        if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in NO_ROOM):
             return True
         cause = error.__cause__ or error.__context__
         if cause is None and not isinstance(error, PiaccelError):

@@ -15,7 +15,7 @@ import msgspec
 from piaccel.errors import CrashError, HangError, PiaccelError
 from piaccel.isolation import Child
 from piaccel.serving import wire
-from piaccel.serving.child import OUT_OF_MEMORY, pickled, unpickled
+from piaccel.serving.child import NO_ROOM, OUT_OF_MEMORY, pickled, unpickled
 from piaccel.serving.messages import Bytes, Tensor
 from piaccel.serving.runner import GoldenCheck, Opening, Picture, Runner, Weighing
 from piaccel.serving.slots import Slots
@@ -24,8 +24,6 @@ from piaccel.serving.wire import Answer, Ask
 LOAD_S = 300.0
 """Longest silence while the network is loaded: some runtimes compile for minutes on a small board."""
 _WHEN = {"": "between two calls", "open": "while it loaded"}
-_OUT_OF_MEMORY = ("bad_alloc", "Cannot allocate memory")
-"""What C++ runtimes write before they abort."""
 
 
 PATIENCE_S = 5.0
@@ -244,7 +242,7 @@ class ProcessRunner(Runner):
 
     def _cause(self, fate: str, words: str) -> str:
         limit = "" if self._limit_bytes is None else f", its limit is {self._limit_bytes >> 20} MiB"
-        if fate == f"exit status {OUT_OF_MEMORY}" or any(sign in words for sign in _OUT_OF_MEMORY):
+        if fate == f"exit status {OUT_OF_MEMORY}" or any(sign in words.lower() for sign in NO_ROOM):
             return f"out of memory{limit} ({fate})"
         return f"{fate} (the kernel does this when memory runs out)" if fate == "SIGKILL" else fate
 
