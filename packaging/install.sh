@@ -18,7 +18,7 @@ Usage: install.sh [OPTION]...
   --prefix DIR      where to; ~/.local/share/piaccel, with --system /opt/piaccel
   --system          for all users and for a service: run as root, the command goes to /usr/local/bin
   --extras LIST     what to add: runtimes (default), or of onnx,openvino,ncnn,run,serve,grpc,trace,...; "" for LiteRT alone
-  --wheel FILE      install this file instead of the newest release of the package index
+  --wheel FILE      install this file instead of the tree that the script lies in; alone, it takes the newest release
   --version X       install this release
   --offline DIR     take everything from the wheels in DIR; the network is not used
   --profile NAME    versions for "bookworm" (numpy<2, as its camera packages need) or "default"; found out when not given
@@ -265,10 +265,13 @@ if ! $dry_run && ! [ -w "$there" ]; then fail "$there cannot be written" "choose
 
 new=$prefix/venv.$(date +%Y%m%d-%H%M%S)
 what=piaccel${extras:+[$extras]}
+tree=$(dirname -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")")
 if [ -n "$wheel" ]; then
     what=$(realpath -- "$wheel")${extras:+[$extras]}
 elif [ -n "$version" ]; then
     what+="==$version"
+elif [ -z "$offline" ] && grep -qs '^name = "piaccel"' "$tree/pyproject.toml"; then
+    what=$tree${extras:+[$extras]}
 fi
 echo "$what goes to $prefix: Python $major.$minor of the system, profile $profile, $need MB needed, $free MB free"
 if [ -n "$current" ]; then echo "it replaces $current as soon as it answers"; fi
@@ -318,7 +321,7 @@ run mkdir -- "$new/tmp" # /tmp may lie in memory, and the wheels are large
 
 pip=("$new/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --no-input --only-binary :all:)
 pip+=(--ignore-installed) # what apt installs or removes later must not matter
-lock=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/../requirements/$profile.txt
+lock=$tree/requirements/$profile.txt
 if [ -n "$offline" ]; then
     pip+=(--no-index --find-links "$(realpath -- "$offline")")
 elif [ -f "$lock" ]; then # the versions that piaccel was tested with, where its repository lies around this script

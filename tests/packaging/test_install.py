@@ -135,6 +135,17 @@ def test_the_commands_of_a_dry_run_are_those_of_the_install(machine: Machine, sm
     assert [line for line in done.stdout.splitlines() if line.startswith("+ ")] == shown.splitlines()[1:]
 
 
+def test_a_clone_installs_itself_and_the_script_alone_the_newest_release(machine: Machine, tmp_path: Path) -> None:
+    assert f" {ROOT}[runtimes]" in machine.install("--dry-run").stdout.replace("'", "")
+    assert "piaccel[runtimes]==0.1" in machine.install("--dry-run", "--version", "0.1").stdout
+    alone = tmp_path / "alone" / "packaging" / "install.sh"
+    alone.parent.mkdir(parents=True)
+    alone.write_bytes(SCRIPT.read_bytes())
+    shown = machine.run("bash", alone, "--dry-run").stdout.replace("'", "")
+    assert " piaccel[runtimes]" in shown
+    assert "constraint" not in shown
+
+
 def test_bookworm_gets_numpy_1_and_the_versions_of_its_lock_file(machine: Machine) -> None:
     shown = machine.install("--dry-run", "--profile", "bookworm").stdout
     assert "requirements/bookworm.txt" in shown

@@ -39,7 +39,7 @@ RULE_TESTS = PACKAGING / "prometheus-alerts-serve-test.yml"
 DASHBOARD = PACKAGING / "grafana-dashboard.json"
 LARGEST_EXPOSURE = 30
 """Of systemd-analyze security, in tenths: 0 is shut, 100 is open."""
-EXAMPLE = Unit(python=Path("/opt/piaccel/bin/python"), config=Path("/etc/piaccel.toml"))
+EXAMPLE = Unit(python=Path("/opt/piaccel/venv/bin/python"), config=Path("/etc/piaccel.toml"))
 
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)")
 systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -86,7 +86,7 @@ def test_systemd_takes_the_unit(user: str | None, tmp_path: Path) -> None:
 @systemd
 @pytest.mark.parametrize("user", [None, "pi"])
 def test_systemd_finds_the_unit_closed_enough(user: str | None, tmp_path: Path) -> None:
-    (tmp_path / "piaccel.service").write_text(Unit(python=Path("/opt/piaccel/bin/python"), user=user).text())
+    (tmp_path / "piaccel.service").write_text(Unit(python=Path("/opt/piaccel/venv/bin/python"), user=user).text())
     code, said = call(
         "systemd-analyze", "security", "--offline=1", f"--threshold={LARGEST_EXPOSURE}", tmp_path / "piaccel.service"
     )

@@ -64,7 +64,7 @@ def pull(name: str, own: Sequence[Path], *, to: Path | None, offline: bool, mirr
     shown = printable(str(path))
     typer.echo(shown)
     typer.echo(f"  {printable(entry.title)}; licence {printable(entry.licence)}", err=True)
-    for command in ("predict {} PICTURE", "bench {}", "push {} REPOSITORY"):
+    for command in ("predict {} PICTURE", "bench {}", "choose {} --fps 15", "push {} REPOSITORY"):
         typer.echo(f"  -> piaccel {command.format(_quoted(shown))}", err=True)
 
 

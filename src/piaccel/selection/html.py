@@ -16,10 +16,12 @@ from piaccel.selection.limits import KINDS, written
 WIDTH, HEIGHT = 1000.0, 420.0
 LEFT, BOTTOM = 70.0, 50.0
 STYLE = """
-.front { width: 100%; height: auto; }
+.front { width: 100%; min-width: 640px; height: auto; }
+.scroll { overflow-x: auto; }
 .front text { fill: var(--soft); font-size: 15px; }
 .front line { stroke: var(--line); }
 .front polyline { fill: none; stroke: var(--best); stroke-width: 2; stroke-dasharray: 5 4; }
+.front .mark { fill: #fff; font-size: 12px; font-weight: 600; }
 .front circle { fill: var(--lost); } .front circle.on { fill: var(--fine); } .front circle.pick { fill: var(--best); }
 td { white-space: normal; }
 """
@@ -57,7 +59,7 @@ def _header(found: Selection, title: str) -> Html:
     return tag(
         "header",
         tag("h1", title),
-        tag("p", f"{found.board or 'unknown board'} · {limits} · {found.created}", class_="where"),
+        tag("p", f"{found.board or 'unknown board'} · {limits} · {_date(found.created)}", class_="where"),
         tag("p", said, class_=f"conclusion {'sure' if found.fits else 'unsure'}"),
         _list([*against, *(change.text for change in found.changes), *found.notes]),
         tag("p", "Interrupted: some of it was measured shortly.", class_="cut") if found.interrupted else None,
@@ -87,16 +89,29 @@ def _chart(found: Selection) -> Html:
     shapes.append(
         tag("text", "accuracy, %", x=16, y=HEIGHT / 2, text_anchor="middle", transform=f"rotate(-90 16 {HEIGHT / 2:g})")
     )
-    on = sorted((float(x[i]), float(y[i])) for i, each in enumerate(placed) if each.name in found.front)
-    shapes.append(tag("polyline", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in on)))
+    shapes.append(tag("polyline", points=_stairs(x.tolist(), y.tolist())))
     for i, each in enumerate(placed):
         kind = "pick" if each == found.pick else "on" if each.name in found.front else "off"
         told = f"{each.name}: {latency[i]:.4g} ms, {accuracy[i]:.2f} %"
-        shapes.append(tag("circle", tag("title", told), cx=float(x[i]), cy=float(y[i]), r=8, class_=kind))
-    label = "accuracy over latency p99; the front joined by a line"
-    words = "Green: the pick. Blue: on the front, which memory and power shape too. Grey: beaten in everything."
+        cx, cy = float(x[i]), float(y[i])
+        shapes.append(tag("circle", tag("title", told), cx=cx, cy=cy, r=10, class_=kind))
+        shapes.append(tag("text", found.options.index(each) + 1, x=cx, y=cy + 4, text_anchor="middle", class_="mark"))
+    label = "accuracy over latency p99; what neither beats is joined by a line"
+    words = (
+        "The numbers are those of the table. Green: the pick. Blue: on the front, which rate, memory and power shape "
+        "too. Grey: beaten in everything. The line joins what is best by latency and accuracy alone."
+    )
     picture = tag("svg", shapes, viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", class_="front", role="img", aria_label=label)
-    return tag("div", picture, tag("p", words))
+    return tag("div", tag("div", picture, class_="scroll", tabindex="0"), tag("p", words))
+
+
+def _stairs(x: Sequence[float], y: Sequence[float]) -> str:
+    """The points that no other is both further left and higher than (y grows downwards)."""
+    best: list[tuple[float, float]] = []
+    for at in sorted(zip(x, y, strict=True)):
+        if not best or at[1] < best[-1][1]:
+            best.append(at)
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in best)
 
 
 def _options(found: Selection) -> Html:
@@ -104,15 +119,15 @@ def _options(found: Selection) -> Html:
     rows = [
         tag(
             "tr",
-            tag("th", each.name + (" (pick)" if each == found.pick else "")),
+            tag("th", f"{number}. {each.name}" + (" (pick)" if each == found.pick else ""), scope="row"),
             tag("td", _percent(each)),
             [tag("td", _shown(each, kind.key)) for kind in KINDS],
             tag("td", "yes" if each.name in found.front else "no"),
         )
-        for each in found.options
+        for number, each in enumerate(found.options, 1)
     ]
     table = tag("table", tag("thead", tag("tr", [tag("th", head) for head in heads])), tag("tbody", rows))
-    return tag("div", table, class_="wide")
+    return tag("div", table, class_="wide", tabindex="0")
 
 
 def _evidence(found: Selection) -> Html:
@@ -130,6 +145,10 @@ def _left_out(found: Selection) -> list[str]:
         f"{each.name}, {f'after round {each.round}' if each.round else 'not measured'}: {each.why}"
         for each in found.left_out
     ]
+
+
+def _date(created: str) -> str:
+    return created.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _percent(option: Option) -> str:
