@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,7 @@ def test_where_nothing_is_applied_that_is_said(root: Path) -> None:
 def test_the_command_measures_a_real_network_and_tells_each_lever(
     root: Path, demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuned.weigh, "__kwdefaults__", {**tuned.weigh.__kwdefaults__, "rounds": 1, "duration_s": 0.05})
+    monkeypatch.setattr(tuned, "weigh", partial(tuned.weigh, rounds=1, duration_s=0.05))
     tuning.plan(root, ["governor", "psi"]).apply()
     words = ["tune", "--measure", str(demo / "bundle/int8.tflite"), "--backend", "litert", "--threads", "1"]
     assert main([*words, "--root", str(root), "--json"]) == 0
