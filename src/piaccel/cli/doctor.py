@@ -43,21 +43,8 @@ def doctor(json: options.Json = False, root: options.Root = Path("/")) -> None:
         from rich.console import Console
 
         _print(Console(highlight=False), report)
-        _point_to_tune(root)
     if not report.healthy:
         raise typer.Exit(1)
-
-
-def _point_to_tune(root: Path) -> None:
-    from piaccel.device import tuning
-    from piaccel.errors import PiaccelError
-
-    try:
-        found = len(tuning.plan(root).levers)
-    except PiaccelError:  # a damaged journal: tune says so where it is asked
-        return
-    if found:
-        typer.echo(f"{_count(found, 'setting')} can be made, each with a way back: piaccel tune plan")
 
 
 def _start_probes() -> Callable[[], list[Runtime]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from piaccel.device.board import Board
 
+_INCLUDE = re.compile(r"\s*include\s+([\w.-]+)\s*(?:#.*)?$")
+_DEEPEST = 4
 _SETTING = re.compile(r"(\w+)\s*=\s*(.*)")
 
 
@@ -18,6 +20,19 @@ def settings(text: str | None, board: Board) -> Iterator[tuple[str, str]]:
             applies = _applies(board, line.strip("[]").lower())
         elif applies and (found := _SETTING.match(line)):
             yield found[1], found[2].strip()
+
+
+def whole(read: Callable[[str], str | None], name: str = "config.txt", depth: int = 0) -> str | None:
+    """The file with each ``include FILE`` replaced by what is in that one, as the firmware reads it; ``read`` gives
+    a file's text by its name on the boot partition, None where there is none.
+    """
+    text = read(name)
+    if text is None or depth > _DEEPEST:
+        return text
+    return "\n".join(
+        (whole(read, found[1], depth + 1) or "") if (found := _INCLUDE.match(line)) else line
+        for line in text.split("\n")
+    )
 
 
 def lines(text: str | None) -> list[str]:

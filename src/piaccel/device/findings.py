@@ -80,7 +80,8 @@ class Subject:
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
         """What config.txt sets for this board."""
-        return tuple(bootconfig.settings(self.tree.text(f"{self.boot.lstrip('/')}/config.txt"), self.board))
+        folder = self.boot.lstrip("/")
+        return tuple(bootconfig.settings(bootconfig.whole(lambda name: self.tree.text(f"{folder}/{name}")), self.board))
 
     def parameter(self, name: str) -> str | None:
         """The value of a dtparam, '' for one without; the last one counts."""

@@ -100,7 +100,7 @@ def _fan(subject: Subject) -> Lever:
         "The firmware slows the CPU down from 80 °C on; a fan that is at full speed earlier leaves more room under "
         "constant load.",
         "RP docs, frequency-management.adoc: 50, 60, 67.5 and 75 °C by default",
-        risk="more noise",
+        risk="more noise; no published figure of what it gains",
         needs_reboot=True,
         opt_in=True,
         changes=(boot_files.setting(subject, f"dtparam=fan_temp3={_FULL_C * 1000}"),) if not refused else (),

@@ -40,7 +40,7 @@ def levers(subject: Subject) -> Iterator[Lever]:
         _LOG_SIZE,
         "A full card stops a service.",
         "systemd, journald.conf(5)",
-        risk="older messages are dropped sooner",
+        risk="older messages are dropped sooner; no published figure of what the card gains",
         needs_reboot=True,
         opt_in=True,
         changes=()

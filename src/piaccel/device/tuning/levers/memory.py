@@ -169,7 +169,7 @@ def _contiguous(subject: Subject) -> Lever:
         "raspberrypi/linux#6361"
         if subject.board.soc == "BCM2712"
         else "RP overlays README (cma); picamera2's buffer counts",
-        risk="the memory is lent to programs only as far as it can be moved",
+        risk="the memory is lent to programs only as far as it can be moved; no published figure of what that costs",
         needs_reboot=True,
         changes=(boot_files.setting(subject, f"dtoverlay=cma,cma-{wanted}"),) if raise_it else (),
         refused=refused,
