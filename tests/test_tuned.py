@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +24,11 @@ GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 BOOT = "proc/sys/kernel/random/boot_id"
 
 
-def measuring(root: Path, ms: Callable[[Path], float], *reasons: str) -> Callable[[], Report]:
-    """A benchmark whose latency follows the board's files, with a spread of its own."""
+def measuring(root: Path, ms: Callable[[Path], float], *reasons: str, **other: Any) -> Callable[[], Report]:
+    """A benchmark whose latency follows the board's files, with a spread of its own; ``other``: its environment."""
     turn = 0
     whole = reports.report(1, count=20, repeats=1)
+    whole = replace(whole, environment={**whole.environment, **other})
 
     def measure() -> Report:
         nonlocal turn
@@ -128,7 +131,64 @@ def test_what_was_in_force_before_anything_was_measured_is_not_judged(root: Path
     (root / BOOT).write_text("another-boot\n")
     found = weighed(tuned.weigh("a model", root=root, measure=measuring(root, by_governor(1.0))), "page-size")
     assert (found.outcome, found.kept) == ("not judged", True)
-    assert "before anything was measured" in found.why
+    assert "nothing was measured before" in found.why
+
+
+def test_a_measurement_that_is_unlike_the_one_before_the_reboot_judges_nothing(root: Path) -> None:
+    tuning.plan(root, ["page-size"]).apply()
+    booted = (root / BOOT).read_text()
+
+    def ms(each: Path) -> float:
+        return 10.0 if (each / BOOT).read_text() == booted else 5.0
+
+    tuned.weigh("a model", root=root, measure=measuring(root, ms))
+    (root / BOOT).write_text("another-boot\n")
+    measure = measuring(root, ms)
+
+    def other_model() -> Report:
+        found = measure()
+        return replace(found, model={**found.model, "name": "another"})
+
+    def other_threads() -> Report:
+        found = measure()
+        return replace(found, measurements=[replace(found.measurements[0], threads=1)])
+
+    def other_version() -> Report:
+        found = measure()
+        return replace(found, environment={**found.environment, "versions": {"piaccel": "9"}})
+
+    for other, words in ((other_model, "another"), (other_threads, "1 thread"), (other_version, "piaccel: 0.1.0 -> 9")):
+        page = weighed(tuned.weigh("a model", root=root, measure=other), "page-size")
+        assert (page.outcome, page.kept) == ("not judged", True)
+        assert words in page.why
+    kernel = {"board": {**reports.report(1).environment["board"], "kernel": "6.12-v8", "page_size": 4096}}
+    found = tuned.weigh("a model", root=root, measure=measuring(root, ms, **kernel))
+    assert weighed(found, "page-size").outcome == "helped", "the kernel is what the lever changes"
+
+
+def test_what_is_taken_back_at_once_does_not_lose_the_measurement_before_the_reboot(root: Path) -> None:
+    tuning.plan(root, ["governor", "page-size"]).apply()
+    booted = (root / BOOT).read_text()
+    measure = measuring(root, lambda each: 10.0 if (each / BOOT).read_text() == booted else 5.0)
+    first = tuned.weigh("a model", root=root, measure=measure)
+    assert weighed(first, "governor").outcome == "did not help"
+    (root / BOOT).write_text("another-boot\n")
+    assert weighed(tuned.weigh("a model", root=root, measure=measure), "page-size").outcome == "helped"
+
+
+def test_where_the_boot_has_no_name_nothing_waits_for_ever(root: Path) -> None:
+    tuning.plan(root, ["page-size"]).apply()
+    (root / BOOT).unlink()
+    page = weighed(tuned.weigh("a model", root=root, measure=measuring(root, by_governor(1.0))), "page-size")
+    assert (page.outcome, page.kept) == ("not judged", True)
+    assert "cannot be known" in page.why
+
+
+def test_a_machine_without_levers_for_speed_says_so(tmp_path: Path) -> None:
+    other = FakeBoard(tmp_path / "pi4", "pi4").root
+    shutil.rmtree(other / "sys/devices/system/cpu/cpufreq")
+    with pytest.raises(OptionError, match="none is recommended for speed on this machine"):
+        tuned.weigh("a model", root=other, measure=measuring(other, by_governor(1.0)))
 
 
 def test_ctrl_c_leaves_everything_applied(root: Path) -> None:

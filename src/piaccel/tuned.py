@@ -2,8 +2,8 @@
 
 What the running system follows at once is put aside and back again in turns (A B B A), a fresh process each time, so
 that what drifts drifts for both. What needs a reboot is measured before and after it: the first call keeps the samples
-in the journal's folder, the one after the reboot judges. Helped means: the 95 % interval of the ratio of the medians
-lies below 1 (``piaccel.bench.statistics.difference``).
+in the journal's folder, the one after the reboot judges, if it measures the same (``piaccel.bench.compare``). Helped
+means: the 95 % interval of the ratio of the medians lies below 1 (``piaccel.bench.statistics.difference``).
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from typing import Any, Literal
 from piaccel import durable, fastest
 from piaccel.bench import Measurement, Report, Verdict
 from piaccel.bench import report as reports
+from piaccel.bench.compare import compare
 from piaccel.bench.run import benchmark
 from piaccel.bench.statistics import difference
 from piaccel.bundles import Bundle
 from piaccel.device import tuning
 from piaccel.device.tuning import Lever
 from piaccel.device.tuning.journal import BEFORE_REBOOT
-from piaccel.errors import InputError, OptionError, UnavailableError
+from piaccel.errors import ConditionsError, InputError, OptionError, UnavailableError
 
 ROUNDS = 3
 """Of A B B A: twice as many fresh processes for each side."""
 DURATION_S = 2.0
+_MOVED = ("kernel", "page_size", "ram_bytes")
+"""What a reboot may bring of the board that a report describes: another kernel leaves another amount of memory."""
 _SPOILS = ("throttled", "clock capped", "soft temperature limit", "under-voltage", "hot", "other load")
 """Reasons of a verdict that lie outside of what is compared; an uneven clock is what the governor is about."""
 
@@ -97,31 +100,65 @@ def weigh(
     """
     levers = tuning.applied(root)
     if not levers:
-        raise OptionError("no lever is applied, so there is nothing to measure", hint="piaccel tune apply, then again")
+        raise _nothing(root)
     if shut := tuning.closed_to_revert(root):
         raise UnavailableError(f"only root may take back {shut[0]}", hint="run it with sudo, or name another --root")
     if measure is None:
         measure = _bench(Path(model), backend, variant, threads, root, duration_s, overrides)
     tell("a first run, which is not counted")
     one = _row(measure())
-    waiting = tuning.status(root).levers
-    judged: list[Weighed] = []
-    later: list[Lever] = []
-    for lever in levers:
-        if not lever.for_speed:
-            judged.append(Weighed(lever.name, "not judged", True, "it is not there for speed"))
-        elif lever.needs_reboot:
-            later.append(lever)
-        elif not tuning.can_switch(lever, root):
-            judged.append(Weighed(lever.name, "not judged", True, "nothing of it can be switched on this system"))
-        else:
-            judged.append(_in_turns(lever, root, measure, rounds, tell))
-    judged += _over_a_reboot(later, waiting, Path(root), measure, 2 * rounds, tell)
-    kept = {each.lever for each in judged if each.kept}
-    left_alone = tuning.keep_only([each for each in levers if each.name in kept], root)
-    order = {each.name: place for place, each in enumerate(levers)}
-    judged.sort(key=lambda each: order[each.lever])
-    return Result(os.fspath(model), one.backend, one.variant, one.threads, tuple(judged), left_alone)
+    path = Path(root) / BEFORE_REBOOT
+    before = _kept(path)
+    why = "it is not there for speed"
+    judged = {each.name: Weighed(each.name, "not judged", True, why) for each in levers if not each.for_speed}
+    later = [each for each in levers if each.for_speed and each.needs_reboot]
+    at_once = [each for each in levers if each.for_speed and not each.needs_reboot]
+    left_alone: dict[str, str] = {}
+    if before is not None:  # as it was then: before anything else is taken back
+        found, before = _over_a_reboot(later, before, root, measure, 2 * rounds, tell)
+        judged |= found
+        judged |= _at_once(at_once, root, measure, rounds, tell)
+    else:
+        judged |= _at_once(at_once, root, measure, rounds, tell)
+        left_alone |= _take_back(levers, judged, root)
+        found, before = _over_a_reboot(later, None, root, measure, 2 * rounds, tell)
+        judged |= found
+    left_alone |= _take_back(levers, judged, root)
+    if before is None:
+        durable.remove(path)
+    else:  # last: it goes with the journal when everything is taken back
+        durable.replace(path, reports.to_json(before))
+    ordered = tuple(judged[each.name] for each in levers)
+    return Result(os.fspath(model), one.backend, one.variant, one.threads, ordered, left_alone)
+
+
+def _nothing(root: str | os.PathLike[str]) -> OptionError:
+    said = "no lever is applied, so there is nothing to measure"
+    movable = [each for each in tuning.levers(root) if each.for_speed and not each.refused]
+    if any(not each.opt_in for each in movable):
+        return OptionError(said, hint="piaccel tune apply, then again")
+    names = ",".join(each.name for each in movable)
+    hint = f"what might: piaccel tune apply --only {names}" if names else "see why: piaccel tune show"
+    return OptionError(f"{said}, and none is recommended for speed on this machine", hint=hint)
+
+
+def _take_back(levers: Sequence[Lever], judged: dict[str, Weighed], root: str | os.PathLike[str]) -> dict[str, str]:
+    """What was found not to help; what is not judged yet stays."""
+    kept = [each for each in levers if each.name not in judged or judged[each.name].kept]
+    return tuning.keep_only(kept, root)
+
+
+def _at_once(
+    levers: Sequence[Lever], root: str | os.PathLike[str], measure: Measure, rounds: int, tell: Tell
+) -> dict[str, Weighed]:
+    """What the running system follows."""
+    why = "nothing of it can be switched on this system"
+    return {
+        each.name: _in_turns(each, root, measure, rounds, tell)
+        if tuning.can_switch(each, root)
+        else Weighed(each.name, "not judged", True, why)
+        for each in levers
+    }
 
 
 def _in_turns(lever: Lever, root: str | os.PathLike[str], measure: Measure, rounds: int, tell: Tell) -> Weighed:
@@ -140,29 +177,72 @@ def _in_turns(lever: Lever, root: str | os.PathLike[str], measure: Measure, roun
 
 
 def _over_a_reboot(
-    levers: Sequence[Lever], waiting: dict[str, bool | None], root: Path, measure: Measure, count: int, tell: Tell
-) -> list[Weighed]:
-    """What is in force after the next boot only, all of it together."""
-    if not levers:
-        return []
-    names = ", ".join(each.name for each in levers)
-    path = root / BEFORE_REBOOT
-    if any(waiting.get(each.name) is not False for each in levers):
+    levers: Sequence[Lever],
+    before: Report | None,
+    root: str | os.PathLike[str],
+    measure: Measure,
+    count: int,
+    tell: Tell,
+) -> tuple[dict[str, Weighed], Report | None]:
+    """What is in force after the next boot only, all of it together; with what is to be kept for the judgement."""
+    waiting = tuning.status(root).levers
+    found: dict[str, Weighed] = {}
+
+    def put_off(names: Sequence[str], outcome: Outcome, why: str) -> None:
+        found.update((each, Weighed(each, outcome, True, why)) for each in names)
+
+    seen: Sequence[str] = before.conditions.get("levers", ()) if before is not None else ()
+    next_boot = [each.name for each in levers if waiting.get(each.name)]
+    in_force = [each.name for each in levers if waiting.get(each.name) is False]
+    known = [each for each in in_force if each in seen]
+    put_off(
+        [each.name for each in levers if waiting.get(each.name) is None],
+        "not judged",
+        "whether the board was started again since it was applied cannot be known here",
+    )
+    put_off(
+        [each for each in in_force if each not in seen],
+        "not judged",
+        "it is in force, and nothing was measured before: revert, reboot, apply, and measure before the next reboot",
+    )
+    if before is not None and known:
+        now = [_told(measure, tell, f"after the reboot: run {turn + 1} of {count}") for turn in range(count)]
+        if unlike := _unlike(before, now[0]):
+            put_off(known, "not judged", f"what was measured before the reboot is no match: {unlike}")
+            put_off(next_boot, "waits for a reboot", "measure once more before it")
+            return found, before
+        how = f"before and after a reboot, {count} fresh processes each"
+        if len(known) > 1:
+            how += f"; {', '.join(known)} together, for one reboot brought them all"
+        found |= {each: _judge(each, before.measurements, [_row(one) for one in now], how) for each in known}
+        put_off(next_boot, "waits for a reboot", "measure once more before it")
+    elif next_boot:
         rows = [_told(measure, tell, f"before the reboot: run {turn + 1} of {count}") for turn in range(count)]
-        _keep(path, rows)
-        why = "measured as it is now; reboot, then measure once more"
-        return [Weighed(each.name, "waits for a reboot", True, why) for each in levers]
-    before = _kept(path)
-    if before is None:
-        why = "it was in force before anything was measured: revert, reboot, apply and measure before the next reboot"
-        return [Weighed(each.name, "not judged", True, why) for each in levers]
-    rows = [_told(measure, tell, f"after the reboot: run {turn + 1} of {count}") for turn in range(count)]
-    how = f"before and after a reboot, {count} fresh processes each"
-    if len(levers) > 1:
-        how += f"; {names} together, for one reboot brought them all"
-    found = [_judge(each.name, [_row(one) for one in before], [_row(one) for one in rows], how) for each in levers]
-    durable.remove(path)
-    return found
+        put_off(next_boot, "waits for a reboot", "measured as it is now; reboot, then measure once more")
+        conditions = {**rows[0].conditions, "levers": next_boot}
+        return found, replace(rows[0], conditions=conditions, measurements=[_row(each) for each in rows])
+    return found, None
+
+
+def _unlike(before: Report, now: Report) -> str:
+    """Why the two cannot be held against each other, '' where they can: other model, backend, versions, board."""
+    one, other = (
+        replace(
+            each,
+            measurements=each.measurements[:1],
+            environment={
+                **each.environment,
+                "board": {
+                    name: value for name, value in each.environment.get("board", {}).items() if name not in _MOVED
+                },
+            },
+        )
+        for each in (before, now)
+    )
+    try:
+        return "; ".join(compare(one, other).changed)
+    except ConditionsError as error:
+        return str(error)
 
 
 def _judge(name: str, off: Sequence[Measurement], on: Sequence[Measurement], how: str) -> Weighed:
@@ -235,17 +315,9 @@ def _told(measure: Measure, tell: Tell, text: str) -> Report:
     return measure()
 
 
-def _keep(path: Path, rows: Sequence[Report]) -> None:
-    """One report holds all runs: the first's, with a row for each."""
-    whole = replace(rows[0], measurements=[_row(each) for each in rows])
-    durable.replace(path, reports.to_json(whole))
-
-
-def _kept(path: Path) -> list[Report] | None:
+def _kept(path: Path) -> Report | None:
+    """What was measured before a reboot: one report, a row for each run."""
     try:
-        whole = reports.from_json(path.read_bytes(), str(path))
-    except FileNotFoundError:
+        return reports.from_json(path.read_bytes(), str(path))
+    except (FileNotFoundError, InputError):  # InputError: of another version, measured under other rules
         return None
-    except InputError:  # of another version: measured under other rules
-        return None
-    return [replace(whole, measurements=[row]) for row in whole.measurements]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from piaccel.device.tuning import Applied, Lever, Plan, Reverted, Status
 
 _WORDS_COLUMN, _NAME_COLUMN = 11, 22
-_WAITS = {True: "waits for a reboot", False: "in force", None: "in force after a reboot, if there was one"}
+_WAITS = {True: "waits for a reboot", False: "applied", None: "applied, and in force if there was a reboot since"}
 
 
 class Action(StrEnum):
@@ -251,9 +251,13 @@ def _print_status(console: Console, status: Status) -> None:
         return
     for name, waits in status.levers.items():
         _words(console, name, _WAITS[waits], column=_NAME_COLUMN)
-    for path, standing in {**status.files, **status.settings}.items():
-        if standing != "as written":
-            _words(console, standing, f"/{path}", "yellow", _NAME_COLUMN)
+    moved = {
+        path: standing for path, standing in {**status.files, **status.settings}.items() if standing != "as written"
+    }
+    for path, standing in moved.items():
+        _words(console, standing, f"/{path}", "yellow", _NAME_COLUMN)
+    if moved:
+        console.print("Set it again: piaccel tune apply. Take all of it back: piaccel tune revert", soft_wrap=True)
     for command in status.not_run:
         _words(console, "not run", command, "yellow", _NAME_COLUMN)
 
