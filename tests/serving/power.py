@@ -22,8 +22,8 @@ from piaccel.errors import PiaccelError, ServiceError, WriteError
 from piaccel.serving.ledger import Ledger, Record, Ref
 from piaccel.serving.repository import Found, Repository
 from piaccel.serving.store import Store
+from tests.cutting import Failing, cut_before, instrument
 
-OPERATIONS = ("open", "write", "fsync", "rename", "replace", "link", "symlink", "mkdir", "rmdir", "unlink", "fchmod")
 STAGES = ("adopted", "staged", "attempted", "verified", "probation", "committed", "collected")
 LIMIT = 2
 
@@ -156,23 +156,6 @@ def recover(root: Path) -> None:
     assert [each.name for each in ledger.folder.iterdir()] == ["parts.json"]
 
 
-def instrument(act: Callable[[str, tuple[Any, ...]], None]) -> None:
-    """Have ``act`` called before each system call that changes something."""
-
-    def wrapped(name: str) -> Callable[..., Any]:
-        real = getattr(os, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if name != "open" or args[1] & os.O_CREAT:
-                act(name, args)
-            return real(*args, **kwargs)
-
-        return call
-
-    for name in OPERATIONS:
-        setattr(os, name, wrapped(name))
-
-
 def forget(folders: bool) -> None:
     """Leave out every fsync of folders, or every one of files: the proof that the proof would notice."""
     real = os.fsync
@@ -185,19 +168,9 @@ def forget(folders: bool) -> None:
 
 
 def cut_at(point: int, pipe: int, root: Path) -> None:
-    """In a child: end the process before operation number ``point``; half of a write is done."""
-    count = 0
+    """In a child: end the process before operation number ``point``."""
     write = os.write
-
-    def act(name: str, args: tuple[Any, ...]) -> None:
-        nonlocal count
-        count += 1
-        if count == point:
-            if name == "write":
-                write(args[0], bytes(args[1])[: len(args[1]) // 2])
-            os._exit(9)
-
-    instrument(act)
+    instrument(cut_before(point))
     activate(root, lambda stage: void(write(pipe, f"{stage}\n".encode())))
     os._exit(0)
 
@@ -243,31 +216,23 @@ def errors(folder: Path) -> dict[str, Any]:
     base = folder / "base"
     make(base)
     failures: list[str] = []
-    state: dict[str, int] = {"count": 0, "point": 0, "error": 0}
-
-    def act(name: str, args: tuple[Any, ...]) -> None:
-        state["count"] += 1
-        if state["count"] == state["point"]:
-            raise OSError(state["error"], os.strerror(state["error"]))
-
-    instrument(act)
+    failing = Failing()
+    instrument(failing)
     most = 0
     for code in (errno.ENOSPC, errno.EIO):
         for point in range(1, 10_000):
             root = folder / f"cut{code}-{point}"
-            state |= {"point": 0}
             shutil.copytree(base, root)
             before = leftovers(root)
             reached = [""]
-            state |= {"count": 0, "point": point, "error": code}
             refused = ""
+            failing.at(point, code)
             try:
                 activate(root, reached.append)
             except (WriteError, ServiceError) as error:
                 refused = str(error)
             finally:
-                hit = state["count"] >= point
-                state["point"] = 0
+                hit = failing.off()
             try:
                 assert bool(refused) == hit, "a failure was not told"
                 assert str(root) not in refused, "a path is in what clients may read"

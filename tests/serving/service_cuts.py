@@ -24,8 +24,8 @@ from piaccel.serving.inline import InlineRunner
 from piaccel.serving.runner import Opening, Runner
 from piaccel.serving.service import Service
 from piaccel.serving.settings import ModelSettings, ServerSettings, Settings
+from tests.cutting import instrument
 from tests.serving.control import add_version, ask, lineup, until
-from tests.serving.power import instrument
 
 Opener = Callable[[Opening, ModelSettings, bool], Awaitable[Runner]]
 WHOLE = 0

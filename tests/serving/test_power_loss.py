@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,18 +13,20 @@ import pytest
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 600.0
+PROGRAM = (sys.executable, "-m", "tests.serving.power")
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    # -P: this folder's modules must not stand in for Python's own
+def run(*command: str | Path) -> str:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=env, cwd=cwd, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, env=env, cwd=HERE.parents[1], check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def power(what: str, folder: Path) -> Any:
-    printed = run(sys.executable, "-P", HERE / "power.py", what, folder)
+    printed = run(*PROGRAM, what, folder)
     return json.loads(printed) if printed else None
 
 
@@ -80,7 +83,7 @@ def lose_power(python: str, what: str, folder: Path) -> Any:
     """Activate on the filesystem that forgets, and boot from whatever a cut may have left."""
     power("make", folder / "base")
     (folder / "mount").mkdir()
-    program: list[str | Path] = [sys.executable, "-P", HERE / "power.py", what, folder / "mount"]
+    program: list[str | Path] = [*PROGRAM, what, folder / "mount"]
     dropping: list[str | Path] = [
         python,
         "-P",
@@ -106,7 +109,7 @@ def test_an_fsync_left_out_would_be_noticed(what: str, fuse: str, tmp_path: Path
 
 
 def on_small_disk(what: str, then: str, folder: Path) -> Any:
-    program = f'"{sys.executable}" -P "{HERE / "power.py"}"'
+    program = shlex.join(PROGRAM)
     script = f'mount -t tmpfs -o size=1m none "{folder}" && {then} {program} {what} "{folder}"'
     return json.loads(run("unshare", "-m", "sh", "-c", script))
 
@@ -121,7 +124,7 @@ def test_a_full_disk_refuses_the_new_version_and_keeps_the_old(own_mounts: None,
 
 
 def test_a_read_only_disk_keeps_serving_and_says_why_nothing_else_works(own_mounts: None, tmp_path: Path) -> None:
-    make = f'"{sys.executable}" -P "{HERE / "power.py"}" make "{tmp_path}"'
+    make = f'{shlex.join(PROGRAM)} make "{tmp_path}"'
     found = on_small_disk("read-only", f'{make} && mount -o remount,ro "{tmp_path}" &&', tmp_path)
     assert found["booted"] == "1"
     assert found["read_only"] is True
@@ -134,7 +137,7 @@ def test_a_read_only_disk_keeps_serving_and_says_why_nothing_else_works(own_moun
 
 def whole_service(what: str, folder: Path, bundle: Path, *before: str) -> Any:
     program: list[str | Path] = [sys.executable, "-m", "tests.serving.service_cuts", folder, bundle, what]
-    return json.loads(run(*before, *program, cwd=HERE.parents[1]))
+    return json.loads(run(*before, *program))
 
 
 def test_a_service_that_ends_in_the_midst_of_a_swap_serves_after_its_next_start(tmp_path: Path, demo: Path) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 from piaccel.device import tuning
 from piaccel.errors import PiaccelError
 from piaccel.testing.fake_board import FakeBoard
+from tests.cutting import Failing, cut_before, instrument
 from tests.device.tuning.trees import Tree, snapshot, without_journal
 
-OPERATIONS = ("open", "write", "fsync", "rename", "mkdir", "rmdir", "unlink", "fchmod", "fchown")
 EARLY, LATE = ["governor", "swap", "swappiness", "psi"], ["pcie-gen", "isolation", "logs", "service-bluetooth"]
 MORE = ["fan"]
 NAMES = {"early": EARLY, "late": LATE, "more": MORE}
@@ -70,45 +70,17 @@ SCENARIOS: dict[str, tuple[tuple[Callable[[Path], None], ...], Callable[[Path], 
 }
 
 
-def instrument(act: Callable[[str, tuple[Any, ...]], None]) -> None:
-    """Have ``act`` called before each system call that changes something.
-
-    A write to a file of the kernel happens whole or not at all, so it counts as one operation with its opening.
-    """
-
-    def wrapped(name: str) -> Callable[..., Any]:
-        real = getattr(os, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            changes = name != "open" or args[1] & (os.O_CREAT | os.O_TRUNC)
-            if changes and not (name == "write" and of_kernel(args[0])):
-                act(name, args)
-            return real(*args, **kwargs)
-
-        return call
-
-    for name in OPERATIONS:
-        setattr(os, name, wrapped(name))
-
-
-def of_kernel(fd: int) -> bool:
-    path = os.readlink(f"/proc/self/fd/{fd}")
-    return "/sys/devices/" in path or "/proc/sys/" in path
+def counts(name: str, args: tuple[Any, ...]) -> bool:
+    """A write to a file of the kernel happens whole or not at all: it counts as one operation with its opening."""
+    if name != "write":
+        return True
+    path = os.readlink(f"/proc/self/fd/{args[0]}")
+    return not ("/sys/devices/" in path or "/proc/sys/" in path)
 
 
 def cut_at(point: int, work: Callable[[Path], None], root: Path) -> None:
-    """In a child: end the process before operation number ``point``; half of a write is done."""
-    count, write = 0, os.write
-
-    def act(name: str, args: tuple[Any, ...]) -> None:
-        nonlocal count
-        count += 1
-        if count == point:
-            if name == "write":
-                write(args[0], bytes(args[1])[: len(args[1]) // 2])
-            os._exit(9)
-
-    instrument(act)
+    """In a child: end the process before operation number ``point``."""
+    instrument(cut_before(point), counts)
     work(root)
     os._exit(0)
 
@@ -173,18 +145,11 @@ def compare(root: Path, expected: Tree) -> None:
 def fail(folder: Path) -> dict[str, Any]:
     """Have every operation fail in turn, as a full disk or a worn card lets it; told, and taken up again."""
     failures: list[str] = []
-    state = {"count": 0, "point": 0, "error": 0}
-
-    def act(name: str, args: tuple[Any, ...]) -> None:
-        state["count"] += 1
-        if state["count"] == state["point"]:
-            raise OSError(state["error"], os.strerror(state["error"]))
-
-    instrument(act)
+    failing = Failing()
+    instrument(failing, counts)
     points = 0
     for code in (errno.ENOSPC, errno.EROFS):
         for title, (before, work) in SCENARIOS.items():
-            state["point"] = 0
             base = folder / "base"
             first = snapshot(make(base).root)
             for step in before:
@@ -192,15 +157,14 @@ def fail(folder: Path) -> dict[str, Any]:
             for point in range(1, 10_000):
                 root = folder / "failed"
                 shutil.copytree(base, root, symlinks=True)
-                state |= {"count": 0, "point": point, "error": code}
+                failing.at(point, code)
                 try:
                     work(root)
                 except (PiaccelError, AssertionError):
                     pass
                 except OSError as error:
                     failures.append(f"{title}, operation {point}: told as {error!r}")
-                hit = state["count"] >= point
-                state["point"] = 0
+                hit = failing.off()
                 try:
                     judge(root, folder / "again", first, work, theirs in before)
                 except (AssertionError, PiaccelError) as error:
@@ -224,7 +188,7 @@ def order(folder: Path) -> list[list[str]]:
         seen.append([name, os.path.relpath(target, root)])
 
     plan = tuning.plan(root, [*EARLY, *LATE])
-    instrument(act)
+    instrument(act, counts)
     plan.apply()
     return seen
 
