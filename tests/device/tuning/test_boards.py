@@ -13,6 +13,7 @@ from piaccel.device.board import detect
 from piaccel.device.revision import decode
 from piaccel.errors import OptionError
 from piaccel.testing.captures import PROFILES, Kind, OperatingSystem
+from piaccel.testing.fake_accelerators import Plugged
 from piaccel.testing.fake_board import FakeBoard
 from tests.device.tuning.trees import snapshot
 
@@ -165,6 +166,21 @@ def test_contiguous_memory_grows_for_a_camera_on_a_small_board_and_never_on_a_pi
     assert "dtoverlay=cma,cma-128\n" in config(small.root)
     assert "gains nothing" in lever(FakeBoard(tmp_path / "5", "pi5", accelerators=["imx500"]).root, "cma").refused
     assert lever(FakeBoard(tmp_path / "4", "pi4").root, "cma").recommended is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "word"),
+    [("hailo8", "powersave", "pcie_aspm.policy=performance"), ("coral-pcie", "pcie_aspm=off", "pcie_aspm=off")],
+)
+def test_the_sleep_of_pcie_is_a_matter_of_purpose_where_an_accelerator_is_on_it(
+    tmp_path: Path, kind: Plugged, now: str, word: str
+) -> None:
+    root = FakeBoard(tmp_path / "pi", "pi5", accelerators=[kind]).root
+    sleep = lever(root, "pcie-aspm")
+    assert (sleep.now, sleep.recommended, sleep.opt_in) == (now, word, True)
+    tuning.plan(root, ["pcie-aspm"]).apply()
+    assert word in (root / "boot/firmware/cmdline.txt").read_text().split()
+    assert "pcie-aspm" not in {each.name for each in tuning.levers(FakeBoard(tmp_path / "bare", "pi5").root)}
 
 
 def test_pages_of_4_kib_are_recommended_only_for_a_coral_on_pcie(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from piaccel.device.accelerators import HAILO_8, HAILO_10H
+from piaccel.device.accelerators import CORAL_PCIE, HAILO_8, HAILO_10H
 from piaccel.device.findings import Subject
 from piaccel.device.tuning import boot_files
 from piaccel.device.tuning.lever import Lever
@@ -14,9 +14,10 @@ _FULL_MA = 5000
 
 
 def levers(subject: Subject) -> Iterator[Lever]:
-    """The generation of PCIe, the current of USB."""
+    """The generation of PCIe, its sleep, the current of USB."""
     if subject.board.is_pi:
         yield _generation(subject)
+        yield from _sleep(subject)
         yield _current(subject)
 
 
@@ -42,6 +43,30 @@ def _generation(subject: Subject) -> Lever:
         needs_reboot=True,
         for_speed=True,
         changes=(boot_files.setting(subject, "dtparam=pciex1_gen=3"),) if slow and not refused else (),
+        refused=refused,
+    )
+
+
+def _sleep(subject: Subject) -> Iterator[Lever]:
+    """Only where an accelerator is on PCIe; a Coral wants the kernel's hands off it altogether."""
+    device = next((each for each in subject.accelerators if each.bus == "pci"), None)
+    if device is None:
+        return
+    word = "pcie_aspm=off" if device.kind is CORAL_PCIE else "pcie_aspm.policy=performance"
+    running = (subject.tree.text("proc/cmdline") or "").split()
+    refused = boot_files.missing(subject, "cmdline.txt")
+    yield Lever(
+        "pcie-aspm",
+        "sleep of the PCIe link between frames (ASPM)",
+        next((each for each in running if each.startswith("pcie_aspm")), "powersave") if running else None,
+        None if refused else word,
+        "Raspberry Pi's kernel lets the link sleep where it can: waking it delays the next frame.",
+        "raspberrypi/linux, bcm2712_defconfig (CONFIG_PCIEASPM_POWERSAVE); no figure of what it gains is published",
+        risk="the board and the accelerator draw more and are warmer",
+        needs_reboot=True,
+        opt_in=True,
+        for_speed=True,
+        changes=() if refused else (boot_files.words(subject, word),),
         refused=refused,
     )
 
