@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from itertools import product
 from pathlib import Path
 from typing import get_args
@@ -137,6 +139,15 @@ def test_a_bare_swap_file_on_trixie_becomes_compressed_memory_by_a_drop_in(tmp_p
     tuning.plan(board.root, ["swap"]).apply()
     assert lever(board.root, "swap").now == "auto"
     assert (board.root / "etc/rpi/swap.conf.d/10-mine.conf").exists()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_governors_service(tmp_path: Path) -> None:
+    root = FakeBoard(tmp_path / "pi", "pi5").root
+    tuning.plan(root, ["governor"]).apply()
+    unit = root / "etc/systemd/system/piaccel-governor.service"
+    said = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (0, "")
 
 
 def test_a_hailo_at_generation_2_gets_generation_3_and_one_at_3_is_left(tmp_path: Path) -> None:
